@@ -1,0 +1,184 @@
+//! What can happen to an execution: the alphabet of the checkpoint log.
+//!
+//! Each variant but [`Event::StepReady`] is one event of AWS's history. Encoded as MessagePack arrays with one- or
+//! two-letter tags: *fields are only ever appended, with a default; tags are never reused.*
+
+use super::{ComponentDigest, ErrorObject, ExecutionArn, OperationId, Seed, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Everything that is frozen when an execution starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionStarted {
+    /// The execution's ARN, as text.
+    pub arn: String,
+    /// The function.
+    pub function: String,
+    /// The version it is pinned to: a number or `$LATEST`.
+    pub version: String,
+    /// The name: unique within the function.
+    pub name: String,
+    /// The input payload.
+    pub input: Option<String>,
+    /// The code it runs, for its whole life.
+    pub component: ComponentDigest,
+    /// What its randomness is derived from.
+    pub seed: Seed,
+    /// Environment, arguments and limits.
+    #[serde(with = "named")]
+    pub config: ExecutionConfig,
+}
+
+impl ExecutionStarted {
+    /// The ARN; it was checked when the execution started.
+    pub fn arn(&self) -> ExecutionArn {
+        ExecutionArn::try_from(self.arn.as_str())
+            .unwrap_or_else(|_| ExecutionArn::local(&self.function, &self.version, &self.name, "unreadable"))
+    }
+}
+
+/// Settings that can change what a workflow sees, hence frozen at its start. Encoded with field names, so that any
+/// field may be added later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecutionConfig {
+    /// Environment variables, in the order the guest sees them.
+    pub environment: Vec<(String, String)>,
+    /// Command-line arguments, without the program's name.
+    pub arguments: Vec<String>,
+    /// Bound of the guest's linear memory, bytes. `memory.grow` beyond it fails, on every replay alike.
+    pub memory_bytes: u64,
+    /// Seconds from start until the execution is TIMED_OUT.
+    pub execution_timeout_seconds: u32,
+    /// Operations the execution may begin.
+    pub max_operations: u32,
+}
+
+impl Default for ExecutionConfig {
+    fn default() -> Self {
+        Self {
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            memory_bytes: 256 << 20,
+            execution_timeout_seconds: super::limits::DEFAULT_EXECUTION_TIMEOUT,
+            max_operations: super::limits::MAX_OPERATIONS,
+        }
+    }
+}
+
+mod named {
+    //! A struct as a MessagePack map inside an array-encoded one.
+    use serde::{Deserialize, Deserializer, Serializer, de::DeserializeOwned, de::Error as _, ser::Error as _};
+
+    pub(super) fn serialize<T: serde::Serialize, S: Serializer>(value: &T, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_bytes(&rmp_serde::to_vec_named(value).map_err(S::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(input: D) -> Result<T, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(input)?;
+        rmp_serde::from_slice(&bytes).map_err(D::Error::custom)
+    }
+}
+
+/// One event. `id`s are operations'; `parent`, `name` and `sub_type` stand only in START events, since the service has
+/// checked that every later update agrees with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    #[serde(rename = "x")]
+    ExecutionStarted(Arc<ExecutionStarted>),
+    #[serde(rename = "xs")]
+    ExecutionSucceeded { result: Option<String> },
+    #[serde(rename = "xf")]
+    ExecutionFailed { error: ErrorObject },
+    #[serde(rename = "xt")]
+    ExecutionTimedOut { error: Option<ErrorObject> },
+    #[serde(rename = "xx")]
+    ExecutionStopped { error: ErrorObject },
+    #[serde(rename = "xp")]
+    ExecutionPaused { reason: Option<String>, timeout_paused: bool },
+    #[serde(rename = "xr")]
+    ExecutionResumed { reason: Option<String> },
+
+    /// An invocation ended; `error` says that it did so without reporting.
+    #[serde(rename = "i")]
+    InvocationCompleted { started_at: Timestamp, request_id: String, error: Option<ErrorObject> },
+
+    #[serde(rename = "c")]
+    ContextStarted { id: OperationId, parent: Option<OperationId>, name: Option<String>, sub_type: Option<String> },
+    #[serde(rename = "cs")]
+    ContextSucceeded { id: OperationId, result: Option<String>, replay_children: bool },
+    #[serde(rename = "cf")]
+    ContextFailed { id: OperationId, error: ErrorObject, replay_children: bool },
+
+    /// An attempt started. Repeated for each attempt; `parent`, `name` and `sub_type` only with the first.
+    #[serde(rename = "s")]
+    StepStarted { id: OperationId, parent: Option<OperationId>, name: Option<String>, sub_type: Option<String> },
+    #[serde(rename = "ss")]
+    StepSucceeded { id: OperationId, attempt: u32, result: Option<String> },
+    #[serde(rename = "sf")]
+    StepFailed { id: OperationId, attempt: u32, error: ErrorObject },
+    /// RETRY: AWS's history shows it as StepFailed, or as StepSucceeded if it carries state instead of an error.
+    #[serde(rename = "sr")]
+    StepRetried { id: OperationId, attempt: u32, seconds: u32, error: Option<ErrorObject>, state: Option<String> },
+    /// A retry delay is over. Not an event of AWS's history: takes no event id.
+    #[serde(rename = "sy")]
+    StepReady { id: OperationId },
+
+    #[serde(rename = "w")]
+    WaitStarted {
+        id: OperationId,
+        parent: Option<OperationId>,
+        name: Option<String>,
+        sub_type: Option<String>,
+        seconds: u32,
+    },
+    #[serde(rename = "ws")]
+    WaitSucceeded { id: OperationId },
+    #[serde(rename = "wc")]
+    WaitCancelled { id: OperationId },
+
+    #[serde(rename = "b")]
+    CallbackStarted {
+        id: OperationId,
+        parent: Option<OperationId>,
+        name: Option<String>,
+        sub_type: Option<String>,
+        callback_id: String,
+        timeout_seconds: u32,
+        heartbeat_seconds: u32,
+    },
+    #[serde(rename = "bs")]
+    CallbackSucceeded { id: OperationId, result: Option<String> },
+    #[serde(rename = "bf")]
+    CallbackFailed { id: OperationId, error: ErrorObject },
+    #[serde(rename = "bt")]
+    CallbackTimedOut { id: OperationId, error: ErrorObject },
+
+    #[serde(rename = "v")]
+    ChainedInvokeStarted {
+        id: OperationId,
+        parent: Option<OperationId>,
+        name: Option<String>,
+        sub_type: Option<String>,
+        function: String,
+        tenant_id: Option<String>,
+        input: Option<String>,
+        executed_version: Option<String>,
+        child_arn: Option<String>,
+    },
+    #[serde(rename = "vs")]
+    ChainedInvokeSucceeded { id: OperationId, result: Option<String> },
+    #[serde(rename = "vf")]
+    ChainedInvokeFailed { id: OperationId, error: ErrorObject },
+    #[serde(rename = "vt")]
+    ChainedInvokeTimedOut { id: OperationId, error: ErrorObject },
+    #[serde(rename = "vx")]
+    ChainedInvokeStopped { id: OperationId, error: ErrorObject },
+}
+
+impl Event {
+    /// Whether AWS's history shows it, that is, whether it takes an event id.
+    pub const fn in_history(&self) -> bool {
+        !matches!(self, Self::StepReady { .. })
+    }
+}

@@ -1,0 +1,25 @@
+//! Bounds of the durable-execution API, with their sources.
+
+/// Default of [`ExecutionConfig::max_operations`](super::ExecutionConfig): AWS's quota page.
+pub const MAX_OPERATIONS: u32 = 3_000;
+/// Payload of one operation, bytes (`OperationUpdate.Payload` for STEP, CONTEXT and the rest).
+pub const OPERATION_PAYLOAD_BYTES: usize = 1 << 20;
+/// Input and result of an execution, bytes (`OperationPayload`: 0..6,291,456).
+pub const EXECUTION_PAYLOAD_BYTES: usize = 6 << 20;
+/// All fields of one error together, bytes.
+pub const ERROR_BYTES: usize = 1 << 20;
+/// Longest operation name, characters of `[\x20-\x7E]`.
+pub const OPERATION_NAME: usize = 256;
+/// Longest execution name, characters of `[a-zA-Z0-9-_]`.
+pub const EXECUTION_NAME: usize = 64;
+/// Longest operation id, characters of `[a-zA-Z0-9-_]`.
+pub const OPERATION_ID: usize = 64;
+/// Longest wait, retry delay and execution timeout, seconds (366 days); the shortest is 1.
+pub const MAX_SECONDS: u32 = 31_622_400;
+/// An execution timeout nobody chose, seconds: a day.
+pub const DEFAULT_EXECUTION_TIMEOUT: u32 = 86_400;
+/// Failed invocations at one log position after which the execution FAILS.
+pub const MAX_INVOCATION_FAILURES: u32 = 3;
+/// Invocations lost with their host (power, `kill -9`) at one log position after which the execution FAILS: more than
+/// for faults of the guest, since a host may die for reasons that are none of the guest's.
+pub const MAX_LOST_INVOCATIONS: u32 = 10;

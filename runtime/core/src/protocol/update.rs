@@ -1,0 +1,69 @@
+//! What a worker asks the service to record.
+
+use super::{ErrorObject, OperationId, OperationType};
+
+/// AWS's `OperationAction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OperationAction {
+    Start,
+    Succeed,
+    Fail,
+    Retry,
+    Cancel,
+}
+
+impl OperationAction {
+    /// AWS's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "START",
+            Self::Succeed => "SUCCEED",
+            Self::Fail => "FAIL",
+            Self::Retry => "RETRY",
+            Self::Cancel => "CANCEL",
+        }
+    }
+}
+
+/// AWS's `OperationUpdate`, with the options of the types we begin flattened in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationUpdate {
+    /// The operation.
+    pub id: OperationId,
+    /// Its CONTEXT; none: the root.
+    pub parent_id: Option<OperationId>,
+    /// 1..256 characters of `[\x20-\x7E]`.
+    pub name: Option<String>,
+    /// Must match what is recorded.
+    pub operation_type: OperationType,
+    /// 1..32 characters of `[a-zA-Z0-9-_]`.
+    pub sub_type: Option<String>,
+    /// What happened to it.
+    pub action: OperationAction,
+    /// SUCCEED's result; RETRY's state.
+    pub payload: Option<String>,
+    /// FAIL's and RETRY's error.
+    pub error: Option<ErrorObject>,
+    /// `WaitOptions.WaitSeconds` of a WAIT's START, `StepOptions.NextAttemptDelaySeconds` of a RETRY: 1..31,622,400.
+    pub seconds: Option<u32>,
+    /// `ContextOptions.ReplayChildren` of a CONTEXT's end. Ours always say true: context bodies re-execute.
+    pub replay_children: bool,
+}
+
+impl OperationUpdate {
+    /// An update with nothing but the required members.
+    pub fn new(id: OperationId, operation_type: OperationType, action: OperationAction) -> Self {
+        Self {
+            id,
+            parent_id: None,
+            name: None,
+            operation_type,
+            sub_type: None,
+            action,
+            payload: None,
+            error: None,
+            seconds: None,
+            replay_children: false,
+        }
+    }
+}
