@@ -1,1 +1,160 @@
+//! Write durable workflows for Everstep.
+//!
+//! A workflow is an ordinary program for `wasm32-wasip2`. It runs to its end however often its process dies and
+//! however long it waits: what it did is recorded, and after an interruption it runs again over the record. Names,
+//! builders and defaults are those of AWS's durable execution SDK for Rust.
+//!
+//! ```no_run
+//! use everstep_sdk as durable;
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! #[derive(Deserialize)]
+//! struct Order {
+//!     id: String,
+//! }
+//!
+//! #[derive(Serialize)]
+//! struct Receipt {
+//!     charge: String,
+//! }
+//!
+//! async fn handler(order: Order, ctx: durable::DurableContext) -> Result<Receipt, durable::BoxError> {
+//!     let charge: String = ctx
+//!         .step(move |step| async move { Ok(format!("charge {} with key {}", order.id, step.idempotency_key())) })
+//!         .name("charge")
+//!         .await?;
+//!     ctx.wait(Duration::from_secs(24 * 3600)).name("cooling-off").await?;
+//!     Ok(Receipt { charge })
+//! }
+//!
+//! fn main() {
+//!     durable::run(handler)
+//! }
+//! ```
+//!
+//! # Determinism
+//!
+//! There is no contract to keep. Outside steps a workflow has no way to see anything that differs between a live run
+//! and its replay, so all of this, which AWS's contract forbids, is fine here:
+//!
+//! * `SystemTime::now`, `Instant::now`, random numbers, UUIDs: the execution's own, the same on every replay;
+//! * iterating a `HashMap` while making operations: hash seeds belong to the execution;
+//! * `select!`, `join!`, `FuturesUnordered`, `now_or_never`, channels between tasks: completions arrive in recorded
+//!   order, and none is there on replay where it was not there live;
+//! * `println!` and [`Logger`] anywhere: what a replay repeats is dropped;
+//! * `std::thread::sleep`: a durable wait (that stops the whole workflow; [`DurableContext::wait`] stops one future).
+//!
+//! What remains: changing the *code* under a running execution. Executions are pinned to the version they started with,
+//! so that does not happen by itself.
+//!
+//! # Steps
+//!
+//! A step's body has real time, real randomness and the I/O it was granted. In return it is sealed:
+//!
+//! * **Only its result survives.** Memory is put back when the body ends, live as on replay: a counter it incremented, a
+//!   cache it filled, a captured `Rc` it mutated are as they were before. What the workflow needs must be in the
+//!   result. Captured values are dropped after the step, outside it, as if the body had never run.
+//! * **It runs alone, to its end.** Bodies of one execution run one at a time, and nothing else moves meanwhile;
+//!   waits go on. A body may block. It may be `async`; its future is driven on the spot, and a future in it that
+//!   nothing can wake is an error.
+//! * **No durable operations in it**, and none of the workflow's futures: that panics.
+//! * Files and sockets that it opens it should close (or just drop).
+//!
+//! A body that panics, exits or is killed is an interrupted attempt: the retry strategy decides about it, as about an
+//! error. Elsewhere a panic fails the execution.
+//!
+//! # Order
+//!
+//! An operation begins when its future is first polled (with `.spawn()`: at the call), unlike in AWS's SDK, which
+//! numbers operations where the builder is made. Either is the same on every replay.
 
+pub mod builders;
+mod context;
+mod error;
+mod executor;
+mod future;
+mod logger;
+mod retry;
+mod seal;
+pub mod serdes;
+mod warm;
+mod wire;
+
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
+mod bindings;
+
+pub use context::{DurableContext, StepContext};
+pub use error::{
+    ChildContextError, ChildContextErrorKind, OperationError, OperationErrorKind, RetriesExhausted, StepError,
+    StepErrorKind, WaitError, WaitErrorKind,
+};
+pub use future::DurableFuture;
+pub use logger::Logger;
+pub use retry::{JitterStrategy, RetryDecision, RetryStrategyConfig, RetryStrategyConfigBuilder};
+pub use serdes::{JsonSerdes, Serdes};
+pub use wire::{ReplayedFailure, TypedError, WireError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+
+/// The error that handlers and bodies return.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What happens to an attempt whose process died before its outcome was durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum StepSemantics {
+    /// The body may run again, as the same attempt: for what is idempotent, or carries
+    /// [an idempotency key](StepContext::idempotency_key).
+    #[default]
+    AtLeastOncePerRetry,
+    /// The attempt is durable before its body starts, and no attempt's body starts twice. The interrupted attempt
+    /// counts as failed with [`StepErrorKind::Interrupted`], and the retry strategy decides. Without retries: at most
+    /// once in all.
+    AtMostOncePerRetry,
+}
+
+/// Runs a workflow: reads the input, runs `handler` durably, hands over its result.
+///
+/// To be called from `main`, once, as the last thing. The input is JSON (`null` if the execution was started without
+/// one); if it does not fit `E`, the execution fails with type `InvalidInputError`. An error of the handler fails the
+/// execution: its type is that of a [`TypedError`] or a failed operation if it is one, else `HandlerError`.
+///
+/// If the process dies in here, a later one runs `main` again from the start, over the record of what was done. While
+/// the execution only waits, the call does not return and no process need exist.
+pub fn run<E, O, F, Fut>(handler: F)
+where
+    F: FnOnce(E, DurableContext) -> Fut + 'static,
+    Fut: Future<Output = Result<O, BoxError>>,
+    E: DeserializeOwned + 'static,
+    O: Serialize + 'static,
+{
+    warm::open_shared_handles();
+    let input = bindings::input();
+    let outcome = match serde_json::from_str::<E>(input.as_deref().unwrap_or("null")) {
+        Ok(event) => {
+            let context = DurableContext::root();
+            match executor::drive(async move { handler(event, context).await }) {
+                Ok(output) => serde_json::to_string(&output)
+                    .map_err(|error| wire::WireError::of(&error, wire::SERIALIZATION_ERROR)),
+                Err(error) => Err(wire::WireError::of(&*error, wire::HANDLER_ERROR)),
+            }
+        }
+        Err(error) => Err(invalid_input(&error, std::any::type_name::<E>())),
+    };
+    finish(outcome);
+}
+
+fn invalid_input(error: &serde_json::Error, expected: &str) -> WireError {
+    let message = format!("cannot read the input as {expected}: {error}; start the execution with an input that fits");
+    WireError::new(Some("InvalidInputError"), Some(message))
+}
+
+fn finish(outcome: Result<String, WireError>) {
+    match outcome {
+        Ok(payload) => bindings::finish(Ok(Some(&payload))),
+        Err(wire) => bindings::finish(Err(&wire.into_error_object())),
+    }
+}

@@ -1,1 +1,10 @@
+//! Everstep: deterministic durable workflows in WebAssembly.
+//!
+//! The library behind the `everstep` binary. A [`worker`] runs one invocation of one execution in the sandbox; an
+//! [`embedded`] driver owns a durable service on SQLite and invokes the worker whenever an execution has something to
+//! do; [`cli`] is a thin face on both.
 
+pub mod cli;
+pub mod embedded;
+mod failpoint;
+pub mod worker;

@@ -18,6 +18,7 @@ pub use arn::{ExecutionArn, InvalidArn};
 pub use envelope::{CheckpointRequest, CheckpointResponse, Invocation, InvocationError, InvocationOutput};
 pub use error::{ErrorObject, ServiceError};
 pub use event::{Event, ExecutionConfig, ExecutionStarted};
+pub(crate) use identifiers::is_plain;
 pub use identifiers::{ComponentDigest, InvalidName, OperationId, Seed};
 pub use operation::{ExecutionStatus, Operation, OperationStatus, OperationType};
 pub use time::Timestamp;

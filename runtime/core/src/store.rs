@@ -1,5 +1,7 @@
 //! The checkpoint log as the service needs it: a narrow trait, so that it can be SQLite, memory or a faulty disk.
 
+pub mod memory;
+
 use crate::protocol::{ComponentDigest, ExecutionArn, ExecutionStatus, Timestamp, Transition};
 
 /// An execution within one store: small, dense, never reused.

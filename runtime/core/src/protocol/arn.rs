@@ -23,9 +23,7 @@ impl ExecutionArn {
     /// The ARN of execution `name` of a function hosted here. `id` makes it unique for ever, also when a name is used
     /// again after retention.
     pub fn local(function: &str, version: &str, name: &str, id: &str) -> Self {
-        Self(format!(
-            "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}:{version}/durable-execution/{name}/{id}"
-        ))
+        Self(format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}:{version}/durable-execution/{name}/{id}"))
     }
 
     /// The ARN as text.
@@ -88,7 +86,12 @@ mod tests {
         let arn = ExecutionArn::local("order", "$LATEST", "order-42", "6f3c");
         assert_eq!(ExecutionArn::try_from(arn.as_str()), Ok(arn.clone()));
         assert_eq!((arn.name(), arn.id()), ("order-42", "6f3c"));
-        for wrong in ["", "order-42", "arn:aws:lambda:us-east-1:12:function:f:1/durable-execution/a/b", "arn:/durable-execution//"] {
+        for wrong in [
+            "",
+            "order-42",
+            "arn:aws:lambda:us-east-1:12:function:f:1/durable-execution/a/b",
+            "arn:/durable-execution//",
+        ] {
             assert!(ExecutionArn::try_from(wrong).is_err(), "{wrong}");
         }
     }

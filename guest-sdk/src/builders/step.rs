@@ -1,0 +1,239 @@
+//! A step.
+
+use crate::context::{DurableContext, StepContext};
+use crate::error::{OperationError, OperationErrorKind, StepError, StepErrorKind, result_of};
+use crate::executor::{self, Operation};
+use crate::future::DurableFuture;
+use crate::retry::{RetryDecision, RetryStrategy, RetryStrategyConfig};
+use crate::seal::{Run, StepEnd};
+use crate::serdes::{JsonSerdes, Serdes, SerdesContext};
+use crate::wire::{self, ReplayedFailure, WireError};
+use crate::{BoxError, StepSemantics, bindings};
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A step to be: made by [`DurableContext::step`].
+#[must_use = "a builder does nothing until it is awaited or spawned"]
+#[non_exhaustive]
+pub struct StepBuilder<O, F, Fut, S = JsonSerdes> {
+    context: DurableContext,
+    name: Option<String>,
+    semantics: StepSemantics,
+    environment: Environment<F, S>,
+    output: PhantomData<fn() -> (O, Fut)>,
+}
+
+/// Everything that the step's scope needs. Lives on the heap, behind a raw pointer, from the step's beginning to its
+/// end.
+struct Environment<F, S> {
+    body: F,
+    strategy: RetryStrategy,
+    serdes: S,
+    arn: Arc<str>,
+}
+
+impl<O, F, Fut, S> fmt::Debug for StepBuilder<O, F, Fut, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<O, F, Fut> StepBuilder<O, F, Fut> {
+    pub(crate) fn new(context: DurableContext, body: F) -> Self {
+        let strategy = RetryStrategy::Schedule(RetryStrategyConfig::default());
+        let environment = Environment { body, strategy, serdes: JsonSerdes, arn: Arc::clone(context.arn()) };
+        Self { context, name: None, semantics: StepSemantics::default(), environment, output: PhantomData }
+    }
+}
+
+impl<O, F, Fut, S> StepBuilder<O, F, Fut, S>
+where
+    O: 'static,
+    F: FnOnce(StepContext) -> Fut + 'static,
+    Fut: Future<Output = Result<O, BoxError>> + 'static,
+{
+    /// Names the step in the history: 1 to 256 printable ASCII characters.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Decides after each failed attempt (its error, and its number from 1) whether there is another.
+    ///
+    /// Asked inside the step: like the body, it may use real time and randomness, and what it changes is forgotten.
+    pub fn retry_strategy(mut self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
+        self.environment.strategy = RetryStrategy::Closure(Box::new(strategy));
+        self
+    }
+
+    /// Retries on a schedule. Without this or [`retry_strategy`](Self::retry_strategy), on the
+    /// [default one](RetryStrategyConfig).
+    pub fn retry_strategy_config(mut self, config: RetryStrategyConfig) -> Self {
+        self.environment.strategy = RetryStrategy::Schedule(config);
+        self
+    }
+
+    /// Serializes the result with `serdes` instead of as JSON.
+    pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> StepBuilder<O, F, Fut, S2> {
+        let Environment { body, strategy, arn, .. } = self.environment;
+        StepBuilder {
+            context: self.context,
+            name: self.name,
+            semantics: self.semantics,
+            environment: Environment { body, strategy, serdes, arn },
+            output: PhantomData,
+        }
+    }
+
+    /// What happens to an attempt whose process died.
+    pub fn semantics(mut self, semantics: StepSemantics) -> Self {
+        self.semantics = semantics;
+        self
+    }
+
+    /// The step as a future; it begins when that is first polled.
+    pub fn future(self) -> DurableFuture<O>
+    where
+        S: Serdes<O>,
+    {
+        DurableFuture::new(async move { self.begin().finish().await })
+    }
+
+    /// Begins the step now. Its body runs when the workflow next has nothing else to do.
+    pub fn spawn(self) -> DurableFuture<O>
+    where
+        S: Serdes<O>,
+    {
+        let begun = self.begin();
+        DurableFuture::new(begun.finish())
+    }
+
+    fn begin(self) -> Begun<O, F, Fut, S>
+    where
+        S: Serdes<O>,
+    {
+        executor::refuse_in_body("begun");
+        let options = bindings::StepOptions { name: self.name, semantics: self.semantics.into() };
+        let id = bindings::begin_step(self.context.operation(), &options);
+        let environment = Box::into_raw(Box::new(self.environment));
+        let operation = Operation::register(id, Some((environment.cast(), run::<O, F, Fut, S>)));
+        Begun { operation, environment: Owned(environment), output: PhantomData }
+    }
+}
+
+impl<O, F, Fut, S> IntoFuture for StepBuilder<O, F, Fut, S>
+where
+    O: 'static,
+    F: FnOnce(StepContext) -> Fut + 'static,
+    Fut: Future<Output = Result<O, BoxError>> + 'static,
+    S: Serdes<O>,
+{
+    type Output = Result<O, OperationError>;
+    type IntoFuture = DurableFuture<O>;
+
+    fn into_future(self) -> DurableFuture<O> {
+        self.future()
+    }
+}
+
+/// A step that began. Fields drop in order: the registry forgets the environment before it is freed.
+struct Begun<O, F, Fut, S> {
+    operation: Operation,
+    environment: Owned<Environment<F, S>>,
+    output: PhantomData<fn() -> (O, Fut)>,
+}
+
+impl<O, F, Fut, S: Serdes<O>> Begun<O, F, Fut, S> {
+    async fn finish(mut self) -> Result<O, OperationError> {
+        let outcome = self.operation.outcome().await;
+        let id = self.operation.id();
+        // Live as on replay the body never ran: what it captured is dropped here.
+        let Environment { serdes, arn, .. } = self.environment.into_inner();
+        let payload = match result_of(outcome, id, OperationErrorKind::step)? {
+            Some(payload) => payload,
+            None => "null".to_owned(),
+        };
+        serdes.deserialize(payload, SerdesContext::of(id, &arn)).await.map_err(|error| {
+            let error = StepError::new(StepErrorKind::SerializationFailed, Some(error));
+            OperationError::from_kind(OperationErrorKind::Step(error))
+        })
+    }
+}
+
+/// A box that is only ever reached through a raw pointer: while a body runs, its environment is not this value's alone.
+struct Owned<T>(*mut T);
+
+impl<T> Owned<T> {
+    fn into_inner(self) -> T {
+        let pointer = self.0;
+        std::mem::forget(self);
+        // SAFETY: made by `Box::into_raw`, and no longer this value's to free.
+        *unsafe { Box::from_raw(pointer) }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw`; `into_inner` forgets the value.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+/// The step's scope, type-erased: body, serialization, retry strategy.
+///
+/// # Safety
+///
+/// `environment` is the live `Environment<F, S>` of this step; whatever is moved out of it is put back by the host's
+/// roll-back.
+unsafe fn run<O, F, Fut, S>(environment: *mut u8, run: Run) -> StepEnd
+where
+    F: FnOnce(StepContext) -> Fut,
+    Fut: Future<Output = Result<O, BoxError>>,
+    S: Serdes<O>,
+{
+    let environment = environment.cast::<Environment<F, S>>();
+    // SAFETY: shared borrows of fields that are not moved out below.
+    let (strategy, serdes, arn) = unsafe { (&(*environment).strategy, &(*environment).serdes, &(*environment).arn) };
+    if run.interrupted {
+        return after_interruption(strategy, run.attempt);
+    }
+    // SAFETY: the environment is not dropped or read again before the roll-back.
+    let body = unsafe { std::ptr::read(&raw const (*environment).body) };
+    match executor::block_on(body(StepContext::new(run.operation, run.attempt))) {
+        Ok(value) => match executor::block_on(serdes.serialize(value, SerdesContext::of(run.operation, arn))) {
+            Ok(payload) => StepEnd::Succeed(payload),
+            Err(error) => StepEnd::Fail(WireError::of(&*error, wire::SERIALIZATION_ERROR)),
+        },
+        Err(error) => after_failure(strategy, run.attempt, error),
+    }
+}
+
+fn after_failure(strategy: &RetryStrategy, attempt: u32, error: BoxError) -> StepEnd {
+    let wire = WireError::of(&*error, wire::UNNAMED_ERROR);
+    decide(strategy, attempt, &StepError::new(StepErrorKind::ExecutionFailed, Some(error)), wire)
+}
+
+fn after_interruption(strategy: &RetryStrategy, attempt: u32) -> StepEnd {
+    let message = format!("attempt {attempt} was interrupted before its outcome was recorded");
+    let wire = WireError::new(Some(wire::STEP_INTERRUPTED_ERROR), Some(message));
+    let error = StepError::new(StepErrorKind::Interrupted, Some(ReplayedFailure::new(wire.clone()).into()));
+    decide(strategy, attempt, &error, wire)
+}
+
+fn decide(strategy: &RetryStrategy, attempt: u32, error: &StepError, wire: WireError) -> StepEnd {
+    match strategy.decide(error, attempt) {
+        Some(delay_seconds) => StepEnd::Retry { delay_seconds, error: wire },
+        None => StepEnd::Fail(wire),
+    }
+}
+
+impl From<StepSemantics> for bindings::StepSemantics {
+    fn from(semantics: StepSemantics) -> Self {
+        match semantics {
+            StepSemantics::AtLeastOncePerRetry => Self::AtLeastOncePerRetry,
+            StepSemantics::AtMostOncePerRetry => Self::AtMostOncePerRetry,
+        }
+    }
+}

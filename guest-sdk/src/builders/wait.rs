@@ -1,0 +1,68 @@
+//! A wait.
+
+use crate::bindings;
+use crate::context::DurableContext;
+use crate::error::{OperationError, OperationErrorKind, WaitError, WaitErrorKind, result_of};
+use crate::executor::{self, Operation};
+use crate::future::DurableFuture;
+use crate::retry::{LONGEST_SECONDS, whole_seconds};
+use std::future::IntoFuture;
+use std::time::Duration;
+
+/// A durable timer to be: made by [`DurableContext::wait`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is awaited or spawned"]
+#[non_exhaustive]
+pub struct WaitBuilder {
+    context: DurableContext,
+    name: Option<String>,
+    duration: Duration,
+}
+
+impl WaitBuilder {
+    pub(crate) fn new(context: DurableContext, duration: Duration) -> Self {
+        Self { context, name: None, duration }
+    }
+
+    /// Names the wait in the history: 1 to 256 printable ASCII characters.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The wait as a future; it begins when that is first polled.
+    pub fn future(self) -> DurableFuture<()> {
+        DurableFuture::new(async move { finish(self.begin()?).await })
+    }
+
+    /// Begins the wait now.
+    pub fn spawn(self) -> DurableFuture<()> {
+        let begun = self.begin();
+        DurableFuture::new(async move { finish(begun?).await })
+    }
+
+    fn begin(self) -> Result<Operation, OperationError> {
+        executor::refuse_in_body("begun");
+        let seconds = whole_seconds(self.duration);
+        if seconds > LONGEST_SECONDS {
+            let error = WaitError::new(WaitErrorKind::TooLong, None);
+            return Err(OperationError::from_kind(OperationErrorKind::Wait(error)));
+        }
+        let id = bindings::begin_wait(self.context.operation(), self.name.as_deref(), seconds);
+        Ok(Operation::register(id, None))
+    }
+}
+
+async fn finish(mut operation: Operation) -> Result<(), OperationError> {
+    let outcome = operation.outcome().await;
+    result_of(outcome, operation.id(), OperationErrorKind::wait).map(drop)
+}
+
+impl IntoFuture for WaitBuilder {
+    type Output = Result<(), OperationError>;
+    type IntoFuture = DurableFuture<()>;
+
+    fn into_future(self) -> DurableFuture<()> {
+        self.future()
+    }
+}

@@ -1,0 +1,331 @@
+//! Errors of durable operations, under AWS's names.
+//!
+//! An [`OperationError`] is always built from what the log recorded, so an execution that replays sees the error that
+//! it saw live. `Display` writes one frame; `{:#}` writes the chain of causes. Match on [`OperationError::kind`]; for
+//! what the failing code said, see [`OperationError::wire`].
+
+use crate::BoxError;
+use crate::wire::{self, Outcome, ReplayedFailure, WireError, write_frame};
+use std::error::Error;
+use std::fmt;
+
+/// A durable operation that did not succeed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OperationError {
+    kind: OperationErrorKind,
+    // Boxed: this type is the error half of every durable result.
+    record: Option<Box<Record>>,
+}
+
+#[derive(Debug)]
+struct Record {
+    operation_id: String,
+    status: &'static str,
+    wire: WireError,
+}
+
+impl OperationError {
+    pub(crate) fn from_kind(kind: OperationErrorKind) -> Self {
+        Self { kind, record: None }
+    }
+
+    pub(crate) fn from_outcome(
+        kind: fn(WireError) -> OperationErrorKind,
+        wire: WireError,
+        status: &'static str,
+        operation_id: String,
+    ) -> Self {
+        let record = Box::new(Record { operation_id, status, wire: wire.clone() });
+        Self { kind: kind(wire), record: Some(record) }
+    }
+
+    /// Which kind of operation failed, and how.
+    #[must_use]
+    pub fn kind(&self) -> &OperationErrorKind {
+        &self.kind
+    }
+
+    /// The operation's id in the log; none if the operation never began.
+    #[must_use]
+    pub fn operation_id(&self) -> Option<&str> {
+        self.record.as_ref().map(|record| record.operation_id.as_str())
+    }
+
+    /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        self.record.as_ref().map(|record| record.status)
+    }
+
+    /// What was recorded of the failure; none if the operation did not fail, but its result could not be read.
+    #[must_use]
+    pub fn wire(&self) -> Option<&WireError> {
+        self.record.as_ref().map(|record| &record.wire)
+    }
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_frame(f, &format_args!("operation error: {}", self.kind.family()), self.source())
+    }
+}
+
+impl Error for OperationError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match &self.kind {
+            OperationErrorKind::Step(error) => error,
+            OperationErrorKind::Wait(error) => error,
+            OperationErrorKind::ChildContext(error) => error,
+        })
+    }
+}
+
+/// Which kind of operation failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OperationErrorKind {
+    /// A step.
+    Step(StepError),
+    /// A wait.
+    Wait(WaitError),
+    /// A child context.
+    ChildContext(ChildContextError),
+}
+
+impl OperationErrorKind {
+    pub(crate) fn step(wire: WireError) -> Self {
+        let kind = match wire.error_type() {
+            Some(wire::STEP_INTERRUPTED_ERROR) => StepErrorKind::Interrupted,
+            Some(wire::SERIALIZATION_ERROR) => StepErrorKind::SerializationFailed,
+            _ => StepErrorKind::RetriesExhausted(RetriesExhausted(())),
+        };
+        Self::Step(StepError::new(kind, Some(ReplayedFailure::new(wire).into())))
+    }
+
+    pub(crate) fn wait(wire: WireError) -> Self {
+        Self::Wait(WaitError::new(WaitErrorKind::UnexpectedStatus, Some(ReplayedFailure::new(wire).into())))
+    }
+
+    pub(crate) fn child(wire: WireError) -> Self {
+        let kind = match wire.error_type() {
+            Some(wire::SERIALIZATION_ERROR) => ChildContextErrorKind::Internal,
+            _ => ChildContextErrorKind::ChildFailed,
+        };
+        Self::ChildContext(ChildContextError::new(kind, Some(ReplayedFailure::new(wire).into())))
+    }
+
+    pub(crate) fn wire_type_name(&self) -> &'static str {
+        match self {
+            Self::Step(_) => "StepError",
+            Self::Wait(_) => "WaitError",
+            Self::ChildContext(_) => "ChildContextError",
+        }
+    }
+
+    fn family(&self) -> &'static str {
+        match self {
+            Self::Step(_) => "step",
+            Self::Wait(_) => "wait",
+            Self::ChildContext(_) => "child_context",
+        }
+    }
+}
+
+impl fmt::Display for OperationErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(error) => write!(f, "step: {error}"),
+            Self::Wait(error) => write!(f, "wait: {error}"),
+            Self::ChildContext(error) => write!(f, "child_context: {error}"),
+        }
+    }
+}
+
+/// An outcome's result, or its error with `kind` and the operation's id.
+pub(crate) fn result_of(
+    outcome: Outcome,
+    operation: u64,
+    kind: fn(WireError) -> OperationErrorKind,
+) -> Result<Option<String>, OperationError> {
+    let (wire, status) = match outcome {
+        Outcome::Succeeded(payload) => return Ok(payload),
+        Outcome::Failed(wire) => (wire, "FAILED"),
+        Outcome::TimedOut(wire) => (wire, "TIMED_OUT"),
+        Outcome::Stopped(wire) => (wire, "STOPPED"),
+    };
+    Err(OperationError::from_outcome(kind, wire, status, crate::bindings::operation_id(operation)))
+}
+
+macro_rules! operation_error {
+    ($(#[$doc:meta])* $name:ident, $kind:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub struct $name {
+            kind: $kind,
+            source: Option<BoxError>,
+        }
+
+        impl $name {
+            pub(crate) fn new(kind: $kind, source: Option<BoxError>) -> Self {
+                Self { kind, source }
+            }
+
+            /// What happened.
+            #[must_use]
+            pub fn kind(&self) -> &$kind {
+                &self.kind
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_frame(f, &self.kind, self.source())
+            }
+        }
+
+        impl Error for $name {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                self.source.as_deref().map(|error| error as _)
+            }
+        }
+    };
+}
+
+operation_error! {
+    /// A step that failed; also what a retry strategy is asked about.
+    ///
+    /// For a retry strategy the source is the body's own error, to be inspected with `downcast_ref`. For the workflow
+    /// it is a [`ReplayedFailure`].
+    StepError, StepErrorKind
+}
+
+operation_error! {
+    /// A wait that could not be made, or did not end by itself.
+    WaitError, WaitErrorKind
+}
+
+operation_error! {
+    /// A child context that failed.
+    ChildContextError, ChildContextErrorKind
+}
+
+/// How a step failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepErrorKind {
+    /// The body returned an error. Seen by retry strategies only.
+    #[non_exhaustive]
+    ExecutionFailed,
+    /// The body returned an error and the retry strategy stopped, be it after one attempt.
+    RetriesExhausted(RetriesExhausted),
+    /// The process died during an attempt, or the body trapped, and nobody knows how far it came.
+    #[non_exhaustive]
+    Interrupted,
+    /// The result could not be serialized, or a recorded one not be read.
+    #[non_exhaustive]
+    SerializationFailed,
+}
+
+impl fmt::Display for StepErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExecutionFailed => "execution failed",
+            Self::RetriesExhausted(_) => "retries exhausted",
+            Self::Interrupted => "interrupted",
+            Self::SerializationFailed => "serialization failed",
+        })
+    }
+}
+
+/// Details of [`StepErrorKind::RetriesExhausted`]. How many attempts there were is in the execution's history: a replay
+/// reads the outcome alone, and could not tell the workflow the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetriesExhausted(());
+
+/// How a wait failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitErrorKind {
+    /// Longer than 366 days (31,622,400 seconds), the longest wait there is. Nothing began.
+    #[non_exhaustive]
+    TooLong,
+    /// The log holds an end other than the timer's.
+    #[non_exhaustive]
+    UnexpectedStatus,
+}
+
+impl fmt::Display for WaitErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "longer than 366 days (31,622,400 seconds): wait several times",
+            Self::UnexpectedStatus => "unexpected status",
+        })
+    }
+}
+
+/// How a child context failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChildContextErrorKind {
+    /// Its body returned an error.
+    #[non_exhaustive]
+    ChildFailed,
+    /// Its result could not be serialized or read.
+    #[non_exhaustive]
+    Internal,
+}
+
+impl fmt::Display for ChildContextErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ChildFailed => "child failed",
+            Self::Internal => "internal error",
+        })
+    }
+}
+
+const _: () = {
+    const fn crosses_threads<T: Send + Sync>() {}
+    crosses_threads::<OperationError>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(error_type: &str) -> OperationError {
+        let wire = WireError::new(Some(error_type), Some("no funds"));
+        OperationError::from_outcome(OperationErrorKind::step, wire, "FAILED", "op-1".to_owned())
+    }
+
+    #[test]
+    fn the_recorded_type_decides_the_kind() {
+        for (error_type, expected) in [
+            ("CardDeclined", StepErrorKind::RetriesExhausted(RetriesExhausted(()))),
+            ("StepInterruptedError", StepErrorKind::Interrupted),
+            ("SerializationError", StepErrorKind::SerializationFailed),
+        ] {
+            let error = step(error_type);
+            let OperationErrorKind::Step(step) = error.kind() else { panic!("not a step error: {error:?}") };
+            assert_eq!(*step.kind(), expected, "{error_type}");
+        }
+    }
+
+    #[test]
+    fn display_is_one_frame_and_alternate_the_chain() {
+        let error = step("CardDeclined");
+        assert_eq!(error.to_string(), "operation error: step");
+        assert_eq!(format!("{error:#}"), "operation error: step: retries exhausted: no funds");
+        assert_eq!((error.operation_id(), error.status()), (Some("op-1"), Some("FAILED")));
+    }
+
+    #[test]
+    fn the_source_is_the_record() {
+        let error = step("CardDeclined");
+        let source = error.source().and_then(Error::source).expect("a step error has a source");
+        let failure = source.downcast_ref::<ReplayedFailure>().expect("the source is the record");
+        assert_eq!(Some(failure.wire()), error.wire());
+    }
+}

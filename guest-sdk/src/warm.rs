@@ -1,0 +1,28 @@
+//! Handles that libc opens once and keeps for ever.
+//!
+//! It notes them in memory. If a step's body were the first to need one, the note would be lost in the roll-back, and
+//! every later body would open another: so they are opened before the first step.
+
+/// Opens stdout and stderr (writing nothing) and the preopened directories.
+pub(crate) fn open_shared_handles() {
+    #[cfg(target_os = "wasi")]
+    {
+        use std::io::Write as _;
+        use std::mem::ManuallyDrop;
+        use std::os::fd::FromRawFd as _;
+
+        for descriptor in [1, 2] {
+            // std would keep an empty write to itself: it must reach libc.
+            // SAFETY: the standard streams are open from start to end, and `ManuallyDrop` leaves them open.
+            let mut stream = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(descriptor) });
+            let _ = stream.write(&[]);
+        }
+        // SAFETY: a function of wasi-libc without arguments or preconditions; idempotent.
+        unsafe { __wasilibc_populate_preopens() };
+    }
+}
+
+#[cfg(target_os = "wasi")]
+unsafe extern "C" {
+    fn __wasilibc_populate_preopens();
+}

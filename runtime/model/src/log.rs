@@ -1,0 +1,295 @@
+//! The checkpoint log, and its fold.
+//!
+//! The log is a sequence of transitions, each all or nothing. Everything else here can be computed from it again.
+
+use crate::trace::End;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A point in time as the log knows it: milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// One event of the log. Ids are position paths: `1`, `2`, `2-1`...
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are AWS's, and so is the meaning.
+pub enum Event {
+    ExecutionStarted,
+    ExecutionSucceeded {
+        result: String,
+    },
+    InvocationCompleted,
+    /// A START that is not an attempt's: of a CONTEXT or a WAIT.
+    Started {
+        id: String,
+        what: What,
+    },
+    /// An attempt's START.
+    StepStarted {
+        id: String,
+        what: What,
+    },
+    StepEnded {
+        id: String,
+        end: End,
+    },
+    /// RETRY. In AWS's history, `StepFailed`.
+    StepRetried {
+        id: String,
+        seconds: u32,
+        error: String,
+    },
+    /// A retry delay is over. Not in AWS's history: takes no event id.
+    StepReady {
+        id: String,
+    },
+    WaitSucceeded {
+        id: String,
+    },
+    WaitCancelled {
+        id: String,
+    },
+    ContextEnded {
+        id: String,
+        end: End,
+    },
+}
+
+/// What an operation is: all that a replay compares when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A step, and its name; a short blocking sleep has none.
+    Step(Option<String>),
+    /// A wait of so many seconds.
+    Wait(u32),
+    /// A child context of this name.
+    Context(String),
+}
+
+/// One row of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The timestamp of all its events.
+    pub at: Millis,
+    /// The event id of its first event that takes one: 1, 2, 3... without gaps through the log.
+    pub first_event: u64,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// Where an operation stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Begun; for a step: an attempt was started and has no outcome.
+    Started,
+    /// A step between two attempts, until the delay is over.
+    Pending,
+    /// A step whose next attempt may start.
+    Ready,
+    /// Ended: what it yields, and the event that says so.
+    Ended {
+        /// Its result or error.
+        end: End,
+        /// The terminal event: completions are handed to a guest in this order.
+        event: u64,
+        /// The terminal event's timestamp.
+        at: Millis,
+    },
+    /// A wait that was dropped.
+    Cancelled,
+}
+
+/// An operation, folded from its events.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What it is.
+    pub what: What,
+    /// Where it stands.
+    pub status: Status,
+    /// Attempts that have an outcome.
+    pub finished_attempts: u32,
+    /// When its timer (a WAIT's, a retry's) is due.
+    pub due: Option<Millis>,
+}
+
+/// One line of the history as AWS shows it, without payloads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryEvent {
+    /// AWS's `EventType`.
+    pub event: &'static str,
+    /// The operation's id; none for events of the execution.
+    pub id: Option<String>,
+}
+
+/// A log and its fold.
+#[derive(Clone, Debug)]
+pub struct Log {
+    transitions: Vec<Transition>,
+    operations: BTreeMap<String, Recorded>,
+    /// Operations by terminal event, STEPs and WAITs only: a context's end is nothing that its guest waits for.
+    completions: Vec<String>,
+    /// Operations with a timer, in the order in which they were started.
+    started: Vec<String>,
+    next_event: u64,
+    result: Option<String>,
+}
+
+impl Log {
+    /// The log of an execution that has just been started.
+    pub fn start(at: Millis) -> Self {
+        Self::read(&[Transition { at, first_event: 1, events: vec![Event::ExecutionStarted] }])
+    }
+
+    /// Folds these rows, the first of which starts the execution.
+    pub fn read(rows: &[Transition]) -> Self {
+        let mut log = Self {
+            transitions: Vec::new(),
+            operations: BTreeMap::new(),
+            completions: Vec::new(),
+            started: Vec::new(),
+            next_event: 1,
+            result: None,
+        };
+        for row in rows {
+            log.append(row.at, row.events.clone()).expect("rows that were appended once fold again");
+        }
+        log
+    }
+
+    /// Appends one row. An error says which event cannot follow what is there; the row is then not appended, and the
+    /// fold is of no use any more.
+    pub(crate) fn append(&mut self, at: Millis, events: Vec<Event>) -> Result<(), String> {
+        let first_event = self.next_event;
+        for event in &events {
+            self.fold(at, event)?;
+            self.next_event += u64::from(!matches!(event, Event::StepReady { .. }));
+        }
+        self.transitions.push(Transition { at, first_event, events });
+        Ok(())
+    }
+
+    fn fold(&mut self, at: Millis, event: &Event) -> Result<(), String> {
+        let due_after = |seconds: u32| Some(at + u64::from(seconds) * 1000);
+        match event {
+            Event::ExecutionStarted | Event::InvocationCompleted => {}
+            Event::ExecutionSucceeded { result } => self.result = Some(result.clone()),
+            Event::Started { id, what } | Event::StepStarted { id, what } => {
+                let due = if let What::Wait(seconds) = what { due_after(*seconds) } else { None };
+                if !self.operations.contains_key(id) {
+                    self.started.push(id.clone());
+                }
+                let begun = Recorded { what: what.clone(), status: Status::Started, finished_attempts: 0, due };
+                self.operations.entry(id.clone()).or_insert(begun);
+                self.open(id)?.status = Status::Started;
+            }
+            Event::StepEnded { id, end } => {
+                self.open(id)?.finished_attempts += 1;
+                self.end(at, id, end)?;
+            }
+            Event::ContextEnded { id, end } => self.end(at, id, end)?,
+            Event::WaitSucceeded { id } => self.end(at, id, &End::Value(0))?,
+            Event::StepRetried { id, seconds, .. } => {
+                let step = self.open(id)?;
+                step.finished_attempts += 1;
+                (step.status, step.due) = (Status::Pending, due_after(*seconds));
+            }
+            Event::StepReady { id } => {
+                let step = self.open(id)?;
+                (step.status, step.due) = (Status::Ready, None);
+            }
+            Event::WaitCancelled { id } => {
+                let wait = self.open(id)?;
+                (wait.status, wait.due) = (Status::Cancelled, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// An operation that has begun and not ended.
+    fn open(&mut self, id: &str) -> Result<&mut Recorded, String> {
+        match self.operations.get_mut(id) {
+            None => Err(format!("operation {id} has no START; send that first")),
+            Some(Recorded { status: status @ (Status::Ended { .. } | Status::Cancelled), .. }) => {
+                Err(format!("operation {id} is {status:?} already; nothing can happen to it any more"))
+            }
+            Some(operation) => Ok(operation),
+        }
+    }
+
+    fn end(&mut self, at: Millis, id: &str, end: &End) -> Result<(), String> {
+        let event = self.next_event;
+        let operation = self.open(id)?;
+        (operation.status, operation.due) = (Status::Ended { end: end.clone(), event, at }, None);
+        if !matches!(operation.what, What::Context(_)) {
+            self.completions.push(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The rows.
+    pub fn transitions(&self) -> &[Transition] {
+        &self.transitions
+    }
+
+    /// An operation, if it has been started.
+    pub fn operation(&self, id: &str) -> Option<&Recorded> {
+        self.operations.get(id)
+    }
+
+    /// All operations, by id.
+    pub fn operations(&self) -> impl Iterator<Item = (&str, &Recorded)> {
+        self.operations.iter().map(|(id, operation)| (id.as_str(), operation))
+    }
+
+    /// Ids of the STEPs and WAITs that ended, in the order of their terminal events.
+    pub fn completions(&self) -> &[String] {
+        &self.completions
+    }
+
+    /// The execution's result, once it has ended.
+    pub fn result(&self) -> Option<&str> {
+        self.result.as_deref()
+    }
+
+    /// When the execution started.
+    pub fn started_at(&self) -> Millis {
+        self.transitions[0].at
+    }
+
+    /// When something was last recorded.
+    pub fn last_at(&self) -> Millis {
+        self.transitions[self.transitions.len() - 1].at
+    }
+
+    /// The timer that is due first, the one started first among equals. An execution that ended has none.
+    pub fn first_timer(&self) -> Option<(Millis, &str)> {
+        let timers = self.started.iter().filter_map(|id| Some((self.operations[id].due?, id.as_str())));
+        timers.filter(|_| self.result.is_none()).min_by_key(|(due, _)| *due)
+    }
+
+    /// The events in order, as AWS's history has them.
+    pub fn history(&self) -> Vec<HistoryEvent> {
+        self.transitions.iter().flat_map(|row| &row.events).filter_map(Event::in_history).collect()
+    }
+}
+
+impl Event {
+    /// The event's name and operation in AWS's history, if it is in there.
+    pub fn in_history(&self) -> Option<HistoryEvent> {
+        let (event, id) = match self {
+            Self::ExecutionStarted => ("ExecutionStarted", None),
+            Self::ExecutionSucceeded { .. } => ("ExecutionSucceeded", None),
+            Self::InvocationCompleted => ("InvocationCompleted", None),
+            Self::Started { id, what: What::Wait(_) } => ("WaitStarted", Some(id)),
+            Self::Started { id, .. } => ("ContextStarted", Some(id)),
+            Self::StepStarted { id, .. } => ("StepStarted", Some(id)),
+            Self::StepEnded { id, end: End::Value(_) } => ("StepSucceeded", Some(id)),
+            Self::StepEnded { id, .. } | Self::StepRetried { id, .. } => ("StepFailed", Some(id)),
+            Self::StepReady { .. } => return None,
+            Self::WaitSucceeded { id } => ("WaitSucceeded", Some(id)),
+            Self::WaitCancelled { id } => ("WaitCancelled", Some(id)),
+            Self::ContextEnded { id, end: End::Value(_) } => ("ContextSucceeded", Some(id)),
+            Self::ContextEnded { id, .. } => ("ContextFailed", Some(id)),
+        };
+        Some(HistoryEvent { event, id: id.cloned() })
+    }
+}

@@ -1,0 +1,313 @@
+//! One run of one component: from a fresh instance to its end, its suspension or its fault.
+
+use crate::durable::{Operation, stop};
+use crate::engine::CompiledWorkflow;
+use crate::host::{Host, LiveOutput, Stop};
+use crate::memory::SealedMemory;
+use crate::wasi::{Output, Stdin};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::sync::Command;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Resources a guest may hold at once.
+const MAX_HANDLES: usize = 4096;
+/// Frames below the one that calls `next` which may still be alive: its own spill area and the bindings'.
+const LIVE_BELOW_FRAME: usize = 4096;
+
+/// What one run may use.
+#[derive(Clone, Debug)]
+pub struct GuestLimits {
+    /// Linear memory, bytes: `memory.grow` beyond it answers -1, the same on every replay.
+    pub memory_bytes: u64,
+    /// Wall time of one stretch of guest code: a step's body, or workflow code between two events.
+    pub stretch: Duration,
+    /// Bytes of output in all, outside bodies, and again in each body.
+    pub output_bytes: u64,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self { memory_bytes: 256 << 20, stretch: Duration::from_secs(900), output_bytes: 16 << 20 }
+    }
+}
+
+/// Where step bodies may connect to. Default: nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Socket addresses, each with a port.
+    pub allow: Arc<Vec<std::net::SocketAddr>>,
+}
+
+/// What a guest is run with.
+pub struct Guest {
+    /// Environment variables, in order.
+    pub environment: Vec<(String, String)>,
+    /// The program's name, then its arguments.
+    pub arguments: Vec<String>,
+    /// What standard input yields.
+    pub stdin: Vec<u8>,
+    /// Bounds.
+    pub limits: GuestLimits,
+    /// Network for step bodies.
+    pub network: Network,
+    /// Where output goes that a step's body writes: at once, unbuffered.
+    pub live_output: LiveOutput,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The program returned from `main`, or exited with status 0.
+    Returned,
+    /// The program exited with another status.
+    Exited(i32),
+    /// The host stopped it.
+    Stopped(Stop),
+    /// It trapped.
+    Trapped(Trap),
+}
+
+/// A fault of the guest.
+#[derive(Debug)]
+pub struct Trap {
+    /// What kind.
+    pub kind: TrapKind,
+    /// One line for people.
+    pub message: String,
+    /// Wasm frames, innermost first, as far as names are known.
+    pub frames: Vec<String>,
+    /// The step whose body was running.
+    pub body: Option<Operation>,
+}
+
+/// Whether a trap would happen again on every replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrapKind {
+    /// It would: `unreachable` (how a Rust panic ends), memory out of bounds, division by zero...
+    Deterministic,
+    /// The stack overflowed: at what depth depends on the machine's code.
+    StackOverflow,
+    /// A stretch of guest code took longer than [`GuestLimits::stretch`].
+    Timeout,
+    /// The host failed, not the guest.
+    Host,
+}
+
+/// A run that is over.
+pub struct Run {
+    /// How it ended.
+    pub ended: Ended,
+    /// The host that was given to it.
+    pub host: Box<dyn Host>,
+    /// The guest's memory as the end left it, if it has exactly one.
+    pub memory: Option<Arc<SealedMemory>>,
+    /// First byte of `memory` that means something: what lies below is dead stack.
+    pub memory_from: usize,
+}
+
+impl Guest {
+    /// Runs the workflow in a fresh instance on this thread. Errors of the guest are in [`Run::ended`]; an `Err` means
+    /// that it could not even start.
+    pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Result<Run, wasmtime::Error> {
+        let in_body = Arc::new(AtomicBool::new(false));
+        let output = Output::new(in_body.clone(), self.live_output, self.limits.output_bytes);
+        let stdin = Stdin::new(self.stdin);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let state = GuestState {
+            host,
+            wasi: crate::wasi::context(&self.environment, &self.arguments, &output, &stdin, &in_body, &self.network),
+            table,
+            output,
+            stdin,
+            in_body,
+            timers: HashMap::new(),
+            memory: Vec::new(),
+            stack_top: workflow.shape().stack_top,
+            body: None,
+            stretch_started: Instant::now(),
+            limits: self.limits,
+        };
+        let mut store = Store::new(workflow.engine(), state);
+        store.limiter(|state| state);
+        store.epoch_deadline_callback(|context| {
+            let state: &GuestState = context.data();
+            let over = state.stretch_started.elapsed() >= state.limits.stretch;
+            Ok(if over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        });
+        store.set_epoch_deadline(1);
+
+        drop(crate::memory::collect());
+        let result = workflow.instantiate_pre().instantiate(&mut store);
+        store.data_mut().memory = crate::memory::collect();
+        store.data_mut().start_stretch();
+        let result = result.and_then(|command: Command| command.wasi_cli_run().call_run(&mut store));
+        let state = store.data_mut();
+        let mut ended = classify(result, state.body.as_ref().map(|body| body.operation));
+        if let (Err(error), Ended::Returned | Ended::Exited(_)) = (state.drain_output(), &ended) {
+            ended = classify(Err(error), None);
+        }
+        let state = store.into_data();
+        let memory = (state.memory.len() == 1).then(|| state.memory[0].clone());
+        Ok(Run { ended, host: state.host, memory, memory_from: state.stack_top })
+    }
+}
+
+fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -> Ended {
+    let error = match result {
+        Ok(Ok(())) => return Ended::Returned,
+        Ok(Err(())) => return Ended::Exited(1),
+        Err(error) => error,
+    };
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return if exit.0 == 0 { Ended::Returned } else { Ended::Exited(exit.0) };
+    }
+    let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map_or_else(Vec::new, |backtrace| {
+        backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(demangled).collect()
+    });
+    let (kind, message) = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<Stop>()) {
+        (_, Some(Stop::Refused(text))) if body.is_some() => (TrapKind::Deterministic, text.clone()),
+        (_, Some(_)) => return Ended::Stopped(error.downcast::<Stop>().unwrap_or(Stop::Suspend)),
+        (Some(wasmtime::Trap::StackOverflow), _) => (
+            TrapKind::StackOverflow,
+            "the guest's call stack overflowed; look for recursion without an end".to_owned(),
+        ),
+        (Some(wasmtime::Trap::Interrupt), _) => {
+            (TrapKind::Timeout, "a stretch of guest code exceeded its time limit; look for a loop without an end".to_owned())
+        }
+        (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
+        (None, None) => (TrapKind::Host, format!("{error:#}")),
+    };
+    Ended::Trapped(Trap { kind, message, frames, body })
+}
+
+fn demangled(name: &str) -> String {
+    rustc_demangle::demangle(name).to_string()
+}
+
+/// What the store of one run holds.
+pub(crate) struct GuestState {
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) output: Output,
+    stdin: Stdin,
+    in_body: Arc<AtomicBool>,
+    /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
+    pub(crate) timers: HashMap<u32, u64>,
+    memory: Vec<Arc<SealedMemory>>,
+    stack_top: usize,
+    body: Option<Body>,
+    stretch_started: Instant,
+    pub(crate) limits: GuestLimits,
+}
+
+/// What has to be put back when the body ends.
+struct Body {
+    operation: Operation,
+    handles: Vec<u32>,
+    stdin_position: usize,
+    opened: Instant,
+    opened_at: u64,
+}
+
+impl GuestState {
+    pub(crate) fn in_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// The real clock as a body sees it: nanoseconds since the epoch, never going back within the body.
+    pub(crate) fn body_clock(&self) -> Option<u64> {
+        let body = self.body.as_ref()?;
+        Some(body.opened_at + u64::try_from(body.opened.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1))
+    }
+
+    pub(crate) fn start_stretch(&mut self) {
+        self.stretch_started = Instant::now();
+    }
+
+    /// How much of this stretch is left.
+    pub(crate) fn stretch_left(&self) -> Duration {
+        self.limits.stretch.saturating_sub(self.stretch_started.elapsed())
+    }
+
+    fn handles(&mut self) -> Vec<u32> {
+        let population = self.table.iter_mut().count();
+        (0..).filter(|rep| self.table.get_any_mut(*rep).is_ok()).take(population).collect()
+    }
+
+    /// Sets aside everything a body could change. Called before the answer of `next` is written to guest memory.
+    pub(crate) fn open_body(&mut self, operation: Operation, frame: u32) -> wasmtime::Result<()> {
+        let frame = frame as usize;
+        let from = if frame < self.stack_top { frame.saturating_sub(LIVE_BELOW_FRAME) } else { 0 };
+        for memory in &self.memory {
+            memory.seal(from)?;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.body = Some(Body {
+            operation,
+            handles: self.handles(),
+            stdin_position: self.stdin.position(),
+            opened: Instant::now(),
+            opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
+        });
+        self.in_body.store(true, Ordering::Relaxed);
+        self.output.body_opened();
+        Ok(())
+    }
+
+    pub(crate) fn check_body(&mut self, operation: Operation) -> wasmtime::Result<()> {
+        let open = self.body.as_ref().map(|body| body.operation);
+        if open != Some(operation) {
+            return Err(stop(Stop::Refused(format!(
+                "`end` of operation {operation}, but the open step is {open:?}; use everstep-sdk's step()"
+            ))));
+        }
+        let handles = self.handles();
+        let before = self.body.as_ref().map_or(&[][..], |body| &body.handles);
+        if handles != before {
+            let (was, is) = (before.len(), handles.len());
+            return Err(stop(Stop::Refused(format!(
+                "a step's body must close what it opens and keep what it was given: it began with {was} open handles \
+                 (files, sockets, timers) and ended with {is}; open them inside the body and drop them before it returns"
+            ))));
+        }
+        Ok(())
+    }
+
+    /// Puts back what [`GuestState::open_body`] set aside.
+    pub(crate) fn close_body(&mut self) -> wasmtime::Result<()> {
+        if let Some(body) = self.body.take() {
+            for memory in &self.memory {
+                memory.unseal()?;
+            }
+            self.stdin.seek(body.stdin_position);
+            self.in_body.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl ResourceLimiter for GuestState {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= self.limits.memory_bytes)
+    }
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // The limit is answered above, alike on every replay; a host that is out of memory is no answer at all.
+        Err(error)
+    }
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 1 << 20)
+    }
+}

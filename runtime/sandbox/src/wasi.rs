@@ -1,0 +1,76 @@
+//! WASI 0.2 for workflows: wasmtime's implementation with the parts replaced through which time, chance or the outside
+//! world could reach workflow code.
+//!
+//! | interface | outside a body | inside |
+//! | --- | --- | --- |
+//! | `clocks` ([`clock`]) | virtual | real |
+//! | `io/poll` ([`poll`]) | blocking on a timer is a durable wait | real |
+//! | `random` ([`random`]) | derived from the execution's seed | real |
+//! | `cli` stdin, stdout, stderr ([`stdio`]) | the input; handed to the host in order | position restored; at once |
+//! | `sockets` ([`sockets`]) | refused | real, within the allow list |
+//! | `filesystem` | no directory is preopened | likewise |
+//! | `cli` environment, arguments, exit | frozen with the execution | likewise |
+
+mod clock;
+mod poll;
+mod random;
+mod sockets;
+mod stdio;
+
+pub(crate) use stdio::{Output, Stdin};
+
+use crate::guest::{GuestState, Network};
+use crate::host::Stream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use wasmtime::component::{HasData, Linker};
+use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+/// Marks the interfaces implemented on our own state.
+struct Ours;
+
+impl HasData for Ours {
+    type Data<'a> = &'a mut GuestState;
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    linker.allow_shadowing(true);
+    wasi::clocks::wall_clock::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::random::random::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::random::insecure::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::random::insecure_seed::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sync::io::poll::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sockets::tcp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sync::sockets::udp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sockets::ip_name_lookup::add_to_linker::<_, Ours>(linker, |state| state)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+pub(crate) fn context(
+    environment: &[(String, String)],
+    arguments: &[String],
+    output: &Output,
+    stdin: &Stdin,
+    in_body: &Arc<AtomicBool>,
+    network: &Network,
+) -> WasiCtx {
+    let (in_body, allow) = (in_body.clone(), network.allow.clone());
+    WasiCtxBuilder::new()
+        .envs(environment)
+        .args(arguments)
+        .stdin(stdin.clone())
+        .stdout(output.stream(Stream::Stdout))
+        .stderr(output.stream(Stream::Stderr))
+        .allow_tcp(!allow.is_empty())
+        .allow_udp(!allow.is_empty())
+        .allow_ip_name_lookup(!allow.is_empty())
+        .socket_addr_check(move |address, _| {
+            let allowed = in_body.load(Ordering::Relaxed) && (address.port() == 0 || allow.contains(&address));
+            Box::pin(async move { allowed })
+        })
+        .build()
+}

@@ -1,0 +1,32 @@
+//! Where executions are kept, and where native code is cached.
+
+use super::exit::Failure;
+use everstep_sandbox::Sandbox;
+use everstep_store::{Options, SqliteStore};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Which database a command works on.
+#[derive(clap::Args)]
+pub(crate) struct Database {
+    /// The database file with all executions
+    #[arg(long, value_name = "FILE", default_value = "everstep.db", env = "EVERSTEP_DATA")]
+    pub(crate) data: PathBuf,
+}
+
+impl Database {
+    /// Opens it as its owner; makes it if it is missing.
+    pub(crate) fn own(&self) -> Result<Arc<SqliteStore>, Failure> {
+        Ok(Arc::new(SqliteStore::open(&self.data, Options::default())?))
+    }
+}
+
+/// A sandbox that caches native code in the user's cache directory (`EVERSTEP_CACHE_DIR`, `XDG_CACHE_HOME/everstep`,
+/// `~/.cache/everstep`); without any of them it compiles every time.
+pub(crate) fn sandbox() -> Result<Sandbox, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let directory = set("EVERSTEP_CACHE_DIR")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("everstep")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/everstep")));
+    Sandbox::new(directory).map_err(|error| Failure::unavailable(format!("the sandbox cannot start: {error}")))
+}

@@ -1,0 +1,243 @@
+//! `everstep run`: a workflow, durably, to its result.
+
+use super::database::{Database, sandbox};
+use super::exit::{Exit, Failure};
+use super::progress::{Format, Progress};
+use super::workflow::Source;
+use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
+use crate::worker::{Environment, Observer, Verify};
+use everstep_core::protocol::{ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
+use everstep_core::service::{Description, StartExecution};
+use everstep_core::store::ExecutionSummary;
+use everstep_sandbox::Network;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The version that runs from a path are pinned to; the component's digest says which code it is.
+const VERSION: &str = "$LATEST";
+
+#[derive(clap::Args)]
+pub(crate) struct Run {
+    /// A workflow crate, or a `.wasm` component
+    path: PathBuf,
+    /// The input as JSON, or @FILE with JSON in it
+    #[arg(long, value_name = "JSON|@FILE")]
+    input: Option<String>,
+    /// The input as text, or @FILE with text in it; the workflow gets it as a JSON string
+    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "input")]
+    text: Option<String>,
+    /// The execution's name; run the same name again to resume it or to see its result
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    database: Database,
+    /// Environment variable of the workflow; frozen when the execution starts
+    #[arg(long = "env", value_name = "K=V", value_parser = key_value)]
+    environment: Vec<(String, String)>,
+    /// Let step bodies connect to this address; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    allow_net: Vec<std::net::SocketAddr>,
+    /// Leave the execution suspended when it waits longer than this
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    detach_after: Duration,
+    /// Longest stretch of workflow code without a durable operation, and longest step body
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Seconds from its start after which the execution times out
+    #[arg(long, value_name = "SECONDS", default_value_t = ExecutionConfig::default().execution_timeout_seconds,
+          value_parser = clap::value_parser!(u32).range(1..=31_622_400))]
+    execution_timeout: u32,
+    /// Memory bound of the workflow in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=4095))]
+    memory: u64,
+    /// Operations that the execution may begin
+    #[arg(long, value_name = "N", default_value_t = ExecutionConfig::default().max_operations)]
+    max_operations: u32,
+    /// Replay each invocation in a fresh instance before it counts
+    #[arg(long, value_enum, default_value_t = VerifyMode::Always)]
+    verify: VerifyMode,
+    /// Print what happens as JSON, one object a line, to stdout
+    #[arg(long)]
+    json: bool,
+    /// For tests: derive seed, time and chance from this number; waiting takes no time
+    #[arg(long, value_name = "SEED")]
+    simulate: Option<u64>,
+    /// Arguments of the workflow; frozen when the execution starts
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum VerifyMode {
+    Always,
+    Off,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give NAME=VALUE".into()),
+    }
+}
+
+impl Run {
+    pub(crate) fn execute(self) -> Result<Exit, Failure> {
+        let input = self.input()?;
+        let source = Source::at(&self.path)?;
+        let function = source.function()?;
+        let embedded = self.embedded()?;
+        let store = embedded.service().store();
+        let existing = match &self.name {
+            Some(name) => store.find(&function, name)?,
+            None => None,
+        };
+        let format = if self.json { Format::Json } else { Format::for_this_terminal() };
+        let arn = match existing {
+            Some(existing) => self.resume(&embedded, &existing, input)?,
+            None => self.start(&embedded, &source, function, input)?,
+        };
+        let progress = Arc::new(Progress::new(format, arn.name()));
+        let hint = self.hint(arn.name());
+        on_interrupt(hint.clone());
+        let observer: Arc<dyn Observer> = progress.clone();
+        let driven = embedded.drive(&arn, &self.surroundings(), &observer, Some(self.detach_after));
+        progress.finish();
+        let exit = match driven? {
+            Driven::Closed(_) => conclude(&embedded.service().describe(&arn)?, &progress),
+            Driven::Suspended { until } => {
+                progress.suspended(until, &hint);
+                Exit::Suspended
+            }
+        };
+        Ok(exit)
+    }
+
+    fn input(&self) -> Result<Option<String>, Failure> {
+        let read = |given: &str| match given.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Failure::wrong(format!("the input file {path} cannot be read: {error}"))),
+            None => Ok(given.to_owned()),
+        };
+        if let Some(text) = &self.text {
+            return Ok(Some(serde_json::Value::String(read(text)?).to_string()));
+        }
+        let Some(given) = &self.input else { return Ok(None) };
+        let text = read(given)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|error| {
+            Failure::wrong(format!(
+                "the input is not JSON: {error}; quote it for the shell, or use --text to pass plain text"
+            ))
+        })?;
+        Ok(Some(text))
+    }
+
+    fn embedded(&self) -> Result<Embedded, Failure> {
+        let store = self.database.own()?;
+        let entropy = Arc::new(MachineEntropy);
+        Ok(match self.simulate {
+            Some(_) => Embedded::new(store, sandbox()?, Arc::new(SimulatedTime::default()), entropy),
+            None => Embedded::new(store, sandbox()?, Arc::new(RealTime), entropy),
+        })
+    }
+
+    fn surroundings(&self) -> Environment {
+        Environment {
+            stretch: self.timeout,
+            network: Network { allow: Arc::new(self.allow_net.clone()) },
+            verify: match self.verify {
+                VerifyMode::Always => Verify::Always,
+                VerifyMode::Off => Verify::Off,
+            },
+            simulated: self.simulate.is_some(),
+        }
+    }
+
+    /// The execution goes on with the component it was started with, whatever the path holds by now.
+    fn resume(
+        &self,
+        embedded: &Embedded,
+        existing: &ExecutionSummary,
+        input: Option<String>,
+    ) -> Result<ExecutionArn, Failure> {
+        let started = embedded.service().describe(&existing.arn)?.started;
+        if input.is_some() && input != started.input {
+            return Err(Failure::wrong(format!(
+                "the execution {} of {} was started with another input; leave --input out to resume it, or choose \
+                 another --name",
+                existing.name, existing.function
+            )));
+        }
+        Ok(existing.arn.clone())
+    }
+
+    fn start(
+        &self,
+        embedded: &Embedded,
+        source: &Source,
+        function: String,
+        input: Option<String>,
+    ) -> Result<ExecutionArn, Failure> {
+        let wasm = source.component()?;
+        let component = embedded.add_component(&wasm).map_err(|error| match error {
+            crate::embedded::DriveError::Component { error, .. } => {
+                Failure::wrong(format!("{}: {error}", source.path().display()))
+            }
+            other => other.into(),
+        })?;
+        let request = StartExecution {
+            function,
+            version: VERSION.into(),
+            name: self.name.clone(),
+            input,
+            component,
+            config: ExecutionConfig {
+                environment: self.environment.clone(),
+                arguments: self.arguments.clone(),
+                memory_bytes: self.memory << 20,
+                execution_timeout_seconds: self.execution_timeout,
+                max_operations: self.max_operations,
+            },
+            seed: self.simulate.map(|number| {
+                let mut seed = [0; 32];
+                seed[..8].copy_from_slice(&number.to_le_bytes());
+                Seed(seed)
+            }),
+        };
+        Ok(embedded.start(request)?.arn().clone())
+    }
+
+    /// How to go on with this execution.
+    fn hint(&self, name: &str) -> String {
+        let mut hint = format!("everstep run {} --name {name}", self.path.display());
+        if self.database.data != std::path::Path::new("everstep.db") {
+            hint += &format!(" --data {}", self.database.data.display());
+        }
+        hint
+    }
+}
+
+fn conclude(description: &Description, progress: &Progress) -> Exit {
+    progress.ended(description.status, description.result.as_deref(), description.error.as_ref());
+    match description.status {
+        ExecutionStatus::Succeeded => Exit::Done,
+        _ => {
+            let unknown = ErrorObject::new("Error", "no reason was recorded");
+            progress.failed(description.status, description.error.as_ref().unwrap_or(&unknown));
+            Exit::Failed
+        }
+    }
+}
+
+/// Dying is always safe; this only says how to go on.
+fn on_interrupt(hint: String) {
+    let watch = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            eprintln!("\ninterrupted; nothing is lost. Go on with:\n  {hint}");
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    };
+    // Without the watcher Ctrl-C ends the process all the same, just without the hint.
+    drop(std::thread::Builder::new().name("everstep-signal".into()).spawn(watch));
+}

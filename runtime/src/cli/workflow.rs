@@ -1,0 +1,142 @@
+//! From what a user points at to a component's bytes: a `.wasm` file as it is, a crate by building it.
+
+use super::exit::Failure;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// What `everstep run PATH` was pointed at.
+pub(crate) enum Source {
+    /// A component.
+    Component(PathBuf),
+    /// A crate with a binary.
+    Crate(PathBuf),
+}
+
+impl Source {
+    /// Looks at the path; reads nothing yet.
+    pub(crate) fn at(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            if path.join("Cargo.toml").is_file() {
+                return Ok(Self::Crate(path.to_owned()));
+            }
+            return Err(Failure::wrong(format!(
+                "{} is a directory without a Cargo.toml; give a workflow crate or a .wasm component (`everstep new NAME` \
+                 makes a crate)",
+                path.display()
+            )));
+        }
+        if path.is_file() {
+            return Ok(Self::Component(path.to_owned()));
+        }
+        Err(Failure::wrong(format!(
+            "there is nothing at {}; give a workflow crate or a .wasm component",
+            path.display()
+        )))
+    }
+
+    /// The function's name: the crate's or the file's, with what an ARN does not allow replaced by `-`.
+    pub(crate) fn function(&self) -> Result<String, Failure> {
+        let name = match self {
+            Self::Component(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Crate(path) => {
+                let path = path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))?;
+                package_name(&path)?
+            }
+        };
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        Ok(name.chars().take(64).map(plain).collect())
+    }
+
+    /// The component's bytes; builds the crate first.
+    pub(crate) fn component(&self) -> Result<Vec<u8>, Failure> {
+        let path = match self {
+            Self::Component(path) => path.clone(),
+            Self::Crate(path) => build(path)?,
+        };
+        std::fs::read(&path).map_err(|error| Failure::wrong(format!("{} cannot be read: {error}", path.display())))
+    }
+
+    /// As people call it.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Component(path) | Self::Crate(path) => path,
+        }
+    }
+}
+
+fn package_name(directory: &Path) -> Result<String, Failure> {
+    let manifest = directory.join("Cargo.toml");
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline", "--manifest-path"])
+        .arg(&manifest)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(no_cargo)?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| Failure::wrong(format!("cargo cannot read {}; see above", manifest.display())))?;
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    packages
+        .iter()
+        .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
+        .and_then(|package| package["name"].as_str().map(str::to_owned))
+        .ok_or_else(|| Failure::wrong(format!("{} describes no package; give a workflow crate", manifest.display())))
+}
+
+fn no_cargo(error: std::io::Error) -> Failure {
+    Failure::unavailable(format!("cargo cannot be run: {error}; install Rust, or give a built .wasm component"))
+}
+
+/// Builds the crate's binary for [`TARGET`], in release mode.
+fn build(directory: &Path) -> Result<PathBuf, Failure> {
+    ensure_target()?;
+    let output = Command::new("cargo")
+        .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+        .current_dir(directory)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(no_cargo)?;
+    if !output.status.success() {
+        return Err(Failure::wrong(format!("{} does not build; see above", directory.display())));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let built: Vec<PathBuf> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .collect();
+    match built.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::wrong(format!(
+            "{} builds no program; a workflow is a binary crate with a `fn main`",
+            directory.display()
+        ))),
+        several => Err(Failure::wrong(format!(
+            "{} builds {} programs; give one of the .wasm files: {}",
+            directory.display(),
+            several.len(),
+            several.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// A `rust-toolchain.toml` alone does not add a target everywhere, so we do.
+fn ensure_target() -> Result<(), Failure> {
+    let there = || {
+        let output = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
+        let directory = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        let mut entries = std::fs::read_dir(directory).ok()?;
+        entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd"))).then_some(())
+    };
+    if there().is_some() {
+        return Ok(());
+    }
+    eprintln!("adding the {TARGET} target with rustup");
+    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
+    if added.is_ok_and(|status| status.success()) && there().is_some() {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!("the Rust target {TARGET} is missing; add it with `rustup target add {TARGET}`")))
+}

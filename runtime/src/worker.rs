@@ -1,0 +1,351 @@
+//! The worker: one invocation of one execution. Envelope in, checkpoints out, status out.
+//!
+//! It runs the guest in the sandbox against a `WorkflowHost`, which replays what is recorded and checkpoints what is
+//! new. A suspension is a trap and a dropped instance; resume is replay: nothing is kept between invocations but the
+//! log. Before it reports, a *shadow replay* of the log in a fresh instance must do the same host calls, end the same
+//! way and leave the same memory.
+
+mod clock;
+mod divergence;
+mod host;
+mod journal;
+mod random;
+mod recorded;
+
+pub use divergence::Divergence;
+
+use everstep_core::protocol::{
+    CheckpointRequest, CheckpointResponse, ErrorObject, ExecutionArn, Invocation, InvocationError, InvocationOutput,
+    Journal, Operation, OperationId, ServiceError, Timestamp, limits,
+};
+use everstep_sandbox::durable::LogLevel;
+use everstep_sandbox::{CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, Stop, Stream, Trap, TrapKind};
+use host::{Halt, WorkflowHost};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The durable service as a worker needs it: the protocol's checkpoint call. The embedded service is one; a client of
+/// AWS's HTTP API can be another.
+pub trait Backend: Send + Sync {
+    /// AWS's `CheckpointDurableExecution`. On `Ok` the updates are durable; on `Err` they may be.
+    fn checkpoint(&self, arn: &ExecutionArn, request: CheckpointRequest) -> Result<CheckpointResponse, ServiceError>;
+}
+
+/// Whoever watches a run. Called on the thread that runs the guest; must not block for long.
+pub trait Observer: Send + Sync {
+    /// A step's attempt starts now.
+    fn step_running(&self, id: &OperationId, name: Option<&str>, attempt: u32);
+    /// The log has something new about an operation.
+    fn changed(&self, operation: &Operation);
+    /// The workflow pauses for less than a second.
+    fn sleeping(&self, duration: Duration);
+    /// The workflow, or a step's body, wrote something. What a replay repeats is not reported.
+    fn output(&self, stream: Stream, bytes: &[u8]);
+    /// The execution is suspended, and goes on then.
+    fn waiting(&self, until: Timestamp, left: Duration);
+    /// An invocation ended without an outcome of the workflow; the service invokes again, or gives up.
+    fn invocation_failed(&self, error: &ErrorObject);
+    /// A log line of the workflow (`operation`: none) or of a step. What a replay repeats is not reported.
+    fn log(&self, operation: Option<&str>, level: LogLevel, message: &str, fields: &[(String, String)]);
+}
+
+/// Watches nothing.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn step_running(&self, _: &OperationId, _: Option<&str>, _: u32) {}
+    fn changed(&self, _: &Operation) {}
+    fn sleeping(&self, _: Duration) {}
+    fn output(&self, _: Stream, _: &[u8]) {}
+    fn waiting(&self, _: Timestamp, _: Duration) {}
+    fn invocation_failed(&self, _: &ErrorObject) {}
+    fn log(&self, _: Option<&str>, _: LogLevel, _: &str, _: &[(String, String)]) {}
+}
+
+/// Whether an invocation is replayed in a fresh instance before it reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// It is: any difference fails the execution.
+    #[default]
+    Always,
+    /// It is not.
+    Off,
+}
+
+/// What bounds and surrounds the runs of a worker.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Wall time of one stretch of guest code: a step's body, or workflow code between two events.
+    pub stretch: Duration,
+    /// Where step bodies may connect to.
+    pub network: Network,
+    /// Shadow replay.
+    pub verify: Verify,
+    /// Step bodies draw randomness that follows from the seed, and sub-second sleeps take no time: for tests.
+    pub simulated: bool,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            stretch: Duration::from_secs(900),
+            network: Network::default(),
+            verify: Verify::default(),
+            simulated: false,
+        }
+    }
+}
+
+impl Environment {
+    fn pause(&self, duration: Duration) {
+        if !self.simulated {
+            std::thread::sleep(duration);
+        }
+    }
+}
+
+/// What became of an invocation.
+#[derive(Debug)]
+pub struct Report {
+    /// What to tell the service; `Err`: the invocation ended without an outcome of the workflow.
+    pub output: Result<InvocationOutput, InvocationError>,
+    /// The newest checkpoint token.
+    pub token: String,
+    /// Where the guest stood.
+    pub journal: Journal,
+}
+
+/// Why there is nothing to report.
+#[derive(Debug)]
+pub enum Abandoned {
+    /// The invocation was superseded or the execution closed meanwhile.
+    Revoked,
+    /// The service could not be reached or could not write: what is durable, the log knows.
+    Service(ServiceError),
+}
+
+/// Runs invocations.
+#[derive(Clone)]
+pub struct Worker {
+    backend: Arc<dyn Backend>,
+    environment: Environment,
+    observer: Arc<dyn Observer>,
+}
+
+impl Worker {
+    /// A worker that checkpoints to `backend`.
+    pub fn new(backend: Arc<dyn Backend>, environment: Environment, observer: Arc<dyn Observer>) -> Self {
+        Self { backend, environment, observer }
+    }
+
+    /// Runs one invocation on this thread, from replay to its end or suspension.
+    ///
+    /// If the process dies during this call, the log holds every checkpoint that was acknowledged, and invoking again
+    /// goes on from there.
+    pub fn invoke(&self, workflow: &CompiledWorkflow, invocation: Invocation) -> Result<Report, Abandoned> {
+        let started = invocation.started.clone();
+        let host = WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
+        let observer = self.observer.clone();
+        let run = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
+        let run = match run.run(workflow, Box::new(host)) {
+            Ok(run) => run,
+            Err(error) => return Err(Abandoned::Service(ServiceError::InvalidParameterValue(format!("{error:#}")))),
+        };
+        let Run { ended, host, memory, memory_from } = run;
+        let mut host = own(host);
+        let mut output = conclude(ended, &mut host)?;
+        if self.environment.verify == Verify::Always
+            && let Ok(reported) = &output
+        {
+            let shadow = self.shadow(workflow, &host, reported, memory.as_deref(), memory_from);
+            if let Err(divergence) = shadow {
+                output = Ok(InvocationOutput::Failed(divergence.to_error()));
+            }
+        }
+        Ok(Report { output, token: host.token().to_owned(), journal: host.journal() })
+    }
+
+    fn guest(&self, started: &everstep_core::protocol::ExecutionStarted, live_output: LiveOutput) -> Guest {
+        let config = &started.config;
+        let mut arguments = vec![started.function.clone()];
+        arguments.extend(config.arguments.iter().cloned());
+        Guest {
+            environment: config.environment.clone(),
+            arguments,
+            stdin: started.input.clone().unwrap_or_default().into_bytes(),
+            limits: GuestLimits {
+                memory_bytes: config.memory_bytes,
+                stretch: self.environment.stretch,
+                ..GuestLimits::default()
+            },
+            network: self.environment.network.clone(),
+            live_output,
+        }
+    }
+
+    /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares.
+    fn shadow(
+        &self,
+        workflow: &CompiledWorkflow,
+        live: &WorkflowHost,
+        reported: &InvocationOutput,
+        memory: Option<&everstep_sandbox::SealedMemory>,
+        memory_from: usize,
+    ) -> Result<(), Box<Divergence>> {
+        let ended_otherwise = |requested: String| {
+            Box::new(Divergence::End { recorded: summary(reported), requested })
+        };
+        let replay = WorkflowHost::shadow_of(live);
+        let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
+        let run = guest.run(workflow, Box::new(replay)).map_err(|error| ended_otherwise(format!("{error:#}")))?;
+        let mut replay = own(run.host);
+        let output = match conclude(run.ended, &mut replay) {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(ended_otherwise(error.error.to_string())),
+            Err(_) => return Err(ended_otherwise("it was abandoned".into())),
+        };
+        if let Some(Halt::Diverged(divergence)) = replay.halt.take() {
+            return Err(divergence);
+        }
+        if output != *reported {
+            return Err(ended_otherwise(summary(&output)));
+        }
+        let (recorded, requested) = (live.journal(), replay.journal());
+        if recorded != requested {
+            return Err(Box::new(Divergence::HostCalls { recorded, requested, after: None }));
+        }
+        if let (Some(before), Some(after)) = (memory, run.memory) {
+            compare_memory(&before.bytes()[memory_from..], &after.bytes()[memory_from..], memory_from)?;
+        }
+        Ok(())
+    }
+}
+
+fn compare_memory(recorded: &[u8], replayed: &[u8], from: usize) -> Result<(), Box<Divergence>> {
+    if recorded == replayed {
+        return Ok(());
+    }
+    let differs = |at: &usize| recorded.get(*at) != replayed.get(*at);
+    let longest = recorded.len().max(replayed.len());
+    let first = (0..longest).find(differs).unwrap_or(0);
+    Err(Box::new(Divergence::Memory { first: from + first, bytes: (first..longest).filter(differs).count() }))
+}
+
+fn own(host: Box<dyn everstep_sandbox::Host>) -> Box<WorkflowHost> {
+    let host: Box<dyn std::any::Any> = host;
+    host.downcast().expect("the sandbox gives back the host it was given")
+}
+
+fn summary(output: &InvocationOutput) -> String {
+    match output {
+        InvocationOutput::Succeeded(Some(result)) => format!("SUCCEEDED with {} bytes", result.len()),
+        InvocationOutput::Succeeded(None) => "SUCCEEDED".into(),
+        InvocationOutput::Failed(error) => format!("FAILED: {error}"),
+        InvocationOutput::Pending => "PENDING".into(),
+    }
+}
+
+/// From how the guest ended to what is reported; makes durable what is still in the batch.
+fn conclude(
+    ended: Ended,
+    host: &mut WorkflowHost,
+) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+    let output = match ended {
+        Ended::Stopped(Stop::Suspend) => return Ok(Ok(InvocationOutput::Pending)),
+        Ended::Stopped(Stop::Host) => return halted(host),
+        Ended::Stopped(Stop::Refused(text)) => InvocationOutput::Failed(ErrorObject::new("WorkflowError", text)),
+        Ended::Returned => match host.outcome.take() {
+            Some(Ok(result)) => InvocationOutput::Succeeded(result),
+            Some(Err(error)) => InvocationOutput::Failed(error),
+            None => stdout_result(&mut host.stdout),
+        },
+        Ended::Exited(status) => match host.outcome.take() {
+            Some(Err(error)) => InvocationOutput::Failed(error),
+            _ => InvocationOutput::Failed(ErrorObject::new(
+                "WorkflowExited",
+                format!("the workflow exited with status {status}{}", said(&host.stderr_tail)),
+            )),
+        },
+        Ended::Trapped(trap) => match fault(&trap, host) {
+            Fault::Workflow(error) => InvocationOutput::Failed(error),
+            Fault::Invocation(error) => {
+                if let Err(stop) = host.flush_interrupted() {
+                    tracing::debug!(%stop, "the interrupted attempt could not be recorded");
+                    return halted(host);
+                }
+                return Ok(Err(InvocationError { error }));
+            }
+        },
+    };
+    match host.flush() {
+        Ok(_) => Ok(Ok(output)),
+        Err(_) => halted(host),
+    }
+}
+
+fn halted(host: &mut WorkflowHost) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+    match host.halt.take() {
+        Some(Halt::Diverged(divergence)) => Ok(Ok(InvocationOutput::Failed(divergence.to_error()))),
+        Some(Halt::Service(ServiceError::InvalidParameterValue(message))) => {
+            Ok(Ok(InvocationOutput::Failed(ErrorObject::new("InvalidParameterValueException", message))))
+        }
+        Some(Halt::Service(error)) => Err(Abandoned::Service(error)),
+        Some(Halt::Machine(message)) => {
+            Ok(Err(InvocationError { error: ErrorObject::new("Sandbox.Failure", message) }))
+        }
+        Some(Halt::Revoked) | None => Err(Abandoned::Revoked),
+    }
+}
+
+/// A program without the SDK: what it wrote to stdout is its result.
+fn stdout_result(stdout: &mut Vec<u8>) -> InvocationOutput {
+    if stdout.len() > limits::EXECUTION_PAYLOAD_BYTES {
+        return InvocationOutput::Failed(ErrorObject::new(
+            "ResultTooLarge",
+            format!(
+                "the result on stdout has {} bytes; at most {} are allowed: store it in a step and return a reference",
+                stdout.len(),
+                limits::EXECUTION_PAYLOAD_BYTES
+            ),
+        ));
+    }
+    match String::from_utf8(std::mem::take(stdout)) {
+        Ok(text) if text.is_empty() => InvocationOutput::Succeeded(None),
+        Ok(text) => InvocationOutput::Succeeded(Some(text)),
+        Err(_) => InvocationOutput::Failed(ErrorObject::new(
+            "ResultNotText",
+            "the result on stdout is not UTF-8; encode binary results, as base64 say",
+        )),
+    }
+}
+
+enum Fault {
+    /// It would happen on every replay: the execution's outcome.
+    Workflow(ErrorObject),
+    /// A fault of this invocation; another may do better.
+    Invocation(ErrorObject),
+}
+
+fn fault(trap: &Trap, host: &WorkflowHost) -> Fault {
+    if let Some(body) = trap.body {
+        let step = host.operation(body).map_or_else(String::new, |(id, name)| format!(" {}", name.unwrap_or(id.as_str())));
+        let message = format!("the body of step{step} died: {}", trap.message);
+        return Fault::Invocation(ErrorObject { stack_trace: trap.frames.clone(), ..ErrorObject::new("Runtime.ExitError", message) });
+    }
+    let error = |kind: &str, message: String| ErrorObject { stack_trace: trap.frames.clone(), ..ErrorObject::new(kind, message) };
+    match trap.kind {
+        TrapKind::Deterministic => {
+            Fault::Workflow(error("WorkflowPanicked", format!("the workflow died: {}{}", trap.message, said(&host.stderr_tail))))
+        }
+        TrapKind::StackOverflow => Fault::Invocation(error("Runtime.StackOverflow", trap.message.clone())),
+        TrapKind::Timeout => Fault::Invocation(error("Sandbox.Timedout", trap.message.clone())),
+        TrapKind::Host => Fault::Invocation(error("Sandbox.Failure", trap.message.clone())),
+    }
+}
+
+/// What the guest last wrote to stderr: for a panic, its message and place.
+fn said(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let text = text.trim();
+    if text.is_empty() { String::new() } else { format!("; it said:\n{text}") }
+}
