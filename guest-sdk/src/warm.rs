@@ -3,7 +3,7 @@
 //! It notes them in memory. If a step's body were the first to need one, the note would be lost in the roll-back, and
 //! every later body would open another: so they are opened before the first step.
 
-/// Opens stdout and stderr (writing nothing) and the preopened directories.
+/// Opens stdout and stderr (writing nothing), the preopened directories and the network (connecting to nothing).
 pub(crate) fn open_shared_handles() {
     #[cfg(target_os = "wasi")]
     {
@@ -19,10 +19,13 @@ pub(crate) fn open_shared_handles() {
         }
         // SAFETY: a function of wasi-libc without arguments or preconditions; idempotent.
         unsafe { __wasilibc_populate_preopens() };
+        // SAFETY: likewise. Every socket is opened on the handle that it answers and keeps.
+        unsafe { __wasi_sockets_utils__borrow_network() };
     }
 }
 
 #[cfg(target_os = "wasi")]
 unsafe extern "C" {
     fn __wasilibc_populate_preopens();
+    fn __wasi_sockets_utils__borrow_network() -> i32;
 }

@@ -4,13 +4,18 @@
 
 mod database;
 mod exit;
+mod list;
+mod new;
 mod progress;
 mod run;
+mod show;
 mod workflow;
 
 pub use exit::Exit;
 
 use clap::{Parser, Subcommand};
+use exit::Failure;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Deterministic durable workflows in WebAssembly.
@@ -29,6 +34,12 @@ struct Everstep {
 enum Verb {
     /// Run a workflow durably to its result; run it again under the same name and it resumes
     Run(run::Run),
+    /// List executions, newest first
+    List(list::List),
+    /// Show one execution: its operations, as text or a page, or its whole history
+    Show(show::Show),
+    /// Make a workflow crate that builds and runs
+    New(new::New),
 }
 
 /// Runs the command line of this process.
@@ -42,12 +53,31 @@ pub fn main() -> ExitCode {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("EVERSTEP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
     let done = match everstep.verb {
         Verb::Run(run) => run.execute(),
+        Verb::List(list) => list.execute(),
+        Verb::Show(show) => show.execute(),
+        Verb::New(new) => new.execute(),
     };
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(),
+    }
+}
+
+/// Hands a command's data over. A reader that has seen enough and went away, such as `head`, is no failure.
+fn deliver(data: &str) -> Result<Exit, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::unavailable(format!("the output cannot be written: {error}; make room, or write elsewhere")))
+        }
+        _ => Ok(Exit::Done),
     }
 }

@@ -126,7 +126,7 @@ impl Embedded {
     }
 
     /// Invokes the execution as often as it has something to do, on this thread. Waits at most `patience` at a time
-    /// for it to go on; none: as long as it takes.
+    /// for it to go on, with zero not even where time is simulated; none: as long as it takes.
     ///
     /// If the process dies during this call, nothing acknowledged is lost: drive it again.
     pub fn drive(
@@ -138,12 +138,16 @@ impl Embedded {
     ) -> Result<Driven, DriveError> {
         let worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
         loop {
-            match self.service.invoke(arn)? {
+            // It commits what has come due, and the loss of an earlier invocation.
+            hit(Failpoint::BeforeCommit);
+            let invoked = self.service.invoke(arn);
+            hit(Failpoint::AfterCommit);
+            match invoked? {
                 Invoked::Closed(status) => return Ok(Driven::Closed(status)),
                 Invoked::Waiting { until } => {
                     let left = until.map(|until| self.time.until(until));
                     match (until, left) {
-                        (Some(until), Some(left)) if patience.is_none_or(|patience| left <= patience) => {
+                        (Some(until), Some(left)) if patience.is_none_or(|most| !most.is_zero() && left <= most) => {
                             observer.waiting(until, left);
                             self.time.sleep_until(until);
                         }

@@ -11,16 +11,19 @@ mod host;
 mod journal;
 mod random;
 mod recorded;
+mod replay;
 
 pub use divergence::Divergence;
+pub use replay::ReplayError;
 
 use everstep_core::protocol::{
     CheckpointRequest, CheckpointResponse, ErrorObject, ExecutionArn, Invocation, InvocationError, InvocationOutput,
     Journal, Operation, OperationId, ServiceError, Timestamp, limits,
 };
 use everstep_sandbox::durable::LogLevel;
-use everstep_sandbox::{CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, Stop, Stream, Trap, TrapKind};
+use everstep_sandbox::{CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap, TrapKind};
 use host::{Halt, WorkflowHost};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +116,34 @@ pub struct Report {
     pub token: String,
     /// Where the guest stood.
     pub journal: Journal,
+    /// The guest's memory, as the run left it.
+    pub memory: FinalMemory,
+}
+
+/// The guest's memory at the end of a run, kept until this is dropped. What a step's body did to it is undone, hence a
+/// replay of the same log leaves the same.
+pub struct FinalMemory {
+    memory: Option<Arc<SealedMemory>>,
+    /// First byte that means something: what lies below is dead stack.
+    from: usize,
+}
+
+impl FinalMemory {
+    /// What means something of it; none if the guest does not have exactly one memory.
+    fn bytes(&self) -> Option<&[u8]> {
+        self.memory.as_ref().map(|memory| &memory.bytes()[self.from..])
+    }
+
+    /// SHA-256 of all that means something, computed anew with every call.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.bytes().map(|bytes| Sha256::digest(bytes).into())
+    }
+}
+
+impl std::fmt::Debug for FinalMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FinalMemory({:?} bytes)", self.bytes().map(<[u8]>::len))
+    }
 }
 
 /// Why there is nothing to report.
@@ -144,7 +175,9 @@ impl Worker {
     /// goes on from there.
     pub fn invoke(&self, workflow: &CompiledWorkflow, invocation: Invocation) -> Result<Report, Abandoned> {
         let started = invocation.started.clone();
-        let host = WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
+        let mut host =
+            WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
+        host.stdout_is_result = !workflow.shape().uses_durable;
         let observer = self.observer.clone();
         let run = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
         let run = match run.run(workflow, Box::new(host)) {
@@ -152,17 +185,18 @@ impl Worker {
             Err(error) => return Err(Abandoned::Service(ServiceError::InvalidParameterValue(format!("{error:#}")))),
         };
         let Run { ended, host, memory, memory_from } = run;
+        let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &mut host)?;
         if self.environment.verify == Verify::Always
             && let Ok(reported) = &output
         {
-            let shadow = self.shadow(workflow, &host, reported, memory.as_deref(), memory_from);
+            let shadow = self.shadow(workflow, &host, reported, &memory);
             if let Err(divergence) = shadow {
                 output = Ok(InvocationOutput::Failed(divergence.to_error()));
             }
         }
-        Ok(Report { output, token: host.token().to_owned(), journal: host.journal() })
+        Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
     }
 
     fn guest(&self, started: &everstep_core::protocol::ExecutionStarted, live_output: LiveOutput) -> Guest {
@@ -189,8 +223,7 @@ impl Worker {
         workflow: &CompiledWorkflow,
         live: &WorkflowHost,
         reported: &InvocationOutput,
-        memory: Option<&everstep_sandbox::SealedMemory>,
-        memory_from: usize,
+        memory: &FinalMemory,
     ) -> Result<(), Box<Divergence>> {
         let ended_otherwise = |requested: String| {
             Box::new(Divergence::End { recorded: summary(reported), requested })
@@ -198,6 +231,13 @@ impl Worker {
         let replay = WorkflowHost::shadow_of(live);
         let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
         let run = guest.run(workflow, Box::new(replay)).map_err(|error| ended_otherwise(format!("{error:#}")))?;
+        if let Ended::Trapped(trap) = &run.ended
+            && trap.kind != TrapKind::Deterministic
+        {
+            // Slower than the run itself, or short of stack or memory: that says nothing about determinism.
+            tracing::warn!(reason = %trap.message, "the invocation could not be verified");
+            return Ok(());
+        }
         let mut replay = own(run.host);
         let output = match conclude(run.ended, &mut replay) {
             Ok(Ok(output)) => output,
@@ -214,8 +254,9 @@ impl Worker {
         if recorded != requested {
             return Err(Box::new(Divergence::HostCalls { recorded, requested, after: None }));
         }
-        if let (Some(before), Some(after)) = (memory, run.memory) {
-            compare_memory(&before.bytes()[memory_from..], &after.bytes()[memory_from..], memory_from)?;
+        let replayed = FinalMemory { memory: run.memory, from: run.memory_from };
+        if let (Some(before), Some(after)) = (memory.bytes(), replayed.bytes()) {
+            compare_memory(before, after, memory.from)?;
         }
         Ok(())
     }
@@ -277,9 +318,13 @@ fn conclude(
             }
         },
     };
-    match host.flush() {
-        Ok(_) => Ok(Ok(output)),
-        Err(_) => halted(host),
+    // A cancellation that came too late holds others back for a batch.
+    loop {
+        match host.flush() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(output)),
+            Err(_) => return halted(host),
+        }
     }
 }
 
@@ -348,4 +393,26 @@ fn said(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!("; it said:\n{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_compared_byte_by_byte_and_to_the_last() {
+        let live: Vec<u8> = (0..10_000_u32).map(|at| at as u8).collect();
+        assert!(compare_memory(&live, &live, 4096).is_ok());
+        let differs = |replayed: &[u8]| match compare_memory(&live, replayed, 4096).map_err(|divergence| *divergence) {
+            Err(Divergence::Memory { first, bytes }) => (first, bytes),
+            other => panic!("{other:?}"),
+        };
+        let mut other = live.clone();
+        other[9_999] ^= 1;
+        assert_eq!(differs(&other), (4096 + 9_999, 1));
+        other[17] ^= 0x80;
+        assert_eq!(differs(&other), (4096 + 17, 2));
+        assert_eq!(differs(&live[..9_000]), (4096 + 9_000, 1_000), "memory that grew live only");
+        assert_eq!(differs(&[&live[..], &[0; 3]].concat()), (4096 + 10_000, 3), "and on replay only");
+    }
 }

@@ -3,7 +3,7 @@
 //! There is no replay mode. The host answers from the log as long as the log has the answer, and goes on live when it
 //! has not: a fresh run, a resumption and the replay of a finished execution are the same code.
 
-use crate::log::{Event, Log, Millis, Recorded, Status, What};
+use crate::log::{Ending, Event, Log, Millis, Recorded, SLEEP, Status, What};
 use crate::program::Verdict;
 use crate::service::{BodyRun, Bug, Interruption, Moment, Service};
 use crate::trace::End;
@@ -47,6 +47,8 @@ struct Begun {
     id: String,
     what: What,
     at_most_once: bool,
+    /// A blocking sleep: the guest knows nothing of it.
+    blocking: bool,
     cancelled: bool,
     /// Its completion was handed over, or taken by a blocking sleep.
     handed: bool,
@@ -82,6 +84,7 @@ impl<'s> Host<'s> {
             id: String::new(),
             what: What::Context(String::new()),
             at_most_once: false,
+            blocking: false,
             cancelled: false,
             handed: false,
             started_here: None,
@@ -115,13 +118,13 @@ impl<'s> Host<'s> {
     // Operations begin and are dropped. Nothing here touches the service.
 
     pub(crate) fn begin_step(&mut self, parent: Operation, name: &str, at_most_once: bool) -> Result<Operation, Stop> {
-        let operation = self.begin(parent, What::Step(Some(name.into())))?;
+        let operation = self.begin(parent, What::Step(name.into()))?;
         self.begun[operation as usize].at_most_once = at_most_once;
         Ok(operation)
     }
 
     pub(crate) fn begin_wait(&mut self, parent: Operation, seconds: u32) -> Result<Operation, Stop> {
-        self.begin(parent, What::Wait(seconds))
+        self.begin(parent, What::Wait { name: None, seconds })
     }
 
     pub(crate) fn begin_context(&mut self, parent: Operation, name: &str) -> Result<Operation, Stop> {
@@ -152,6 +155,7 @@ impl<'s> Host<'s> {
             id,
             what,
             at_most_once: false,
+            blocking: false,
             cancelled: false,
             handed: false,
             started_here: None,
@@ -175,17 +179,24 @@ impl<'s> Host<'s> {
         }
     }
 
-    /// A future was dropped: nothing of this operation is handed over any more. If it is a wait that still runs, that
-    /// is recorded; a step just never runs (again).
+    /// A future was dropped: nothing of this operation is handed over any more. A wait whose START is still in the batch
+    /// was never begun, as far as the log is concerned; that of one that runs is recorded, with the next batch. A step
+    /// just never runs (again): one that is parked between two attempts stays parked in the log.
     pub(crate) fn cancel(&mut self, operation: Operation) {
         if self.bug(Bug::DropCancel) {
             return;
         }
         self.begun[operation as usize].cancelled = true;
         let Begun { id, what, .. } = &self.begun[operation as usize];
-        let over = matches!(self.log().operation(id), Some(r) if !matches!(r.status, Status::Started));
-        if matches!(what, What::Wait(_)) && !over {
-            self.batch.push(Event::WaitCancelled { id: id.clone() });
+        if !matches!(what, What::Wait { .. }) {
+            return;
+        }
+        let id = id.clone();
+        let is_start = |event: &Event| matches!(event, Event::Started { id: started, .. } if *started == id);
+        if let Some(unsent) = self.batch.iter().position(is_start) {
+            self.batch.remove(unsent);
+        } else if self.is_started(operation) {
+            self.batch.push(Event::WaitCancelled { id });
         }
     }
 
@@ -219,8 +230,8 @@ impl<'s> Host<'s> {
             // 3. A step's body runs.
             if let Some(operation) = self.first_runnable() {
                 if self.must_commit_start(operation) {
+                    // The body runs at once: what came with the answer is handed over afterwards.
                     self.flush()?;
-                    continue;
                 }
                 return self.run(operation);
             }
@@ -307,7 +318,7 @@ impl<'s> Host<'s> {
     fn first_runnable(&self) -> Option<Operation> {
         (1..self.begun.len() as Operation).find(|&operation| {
             let begun = &self.begun[operation as usize];
-            let step = matches!(begun.what, What::Step(Some(_)));
+            let step = matches!(begun.what, What::Step(_)) && !begun.blocking;
             let status = self.recorded(operation).map(|recorded| &recorded.status);
             let idle = matches!(status, None | Some(Status::Ready | Status::Started));
             step && idle && !begun.cancelled && !begun.handed
@@ -318,7 +329,7 @@ impl<'s> Host<'s> {
         self.recorded(operation).map_or(0, |recorded| recorded.finished_attempts) + 1
     }
 
-    /// Whether the attempt's START is in the log, and without an outcome.
+    /// Whether its (or the attempt's) START is in the log, and without an outcome.
     fn is_started(&self, operation: Operation) -> bool {
         matches!(self.recorded(operation), Some(recorded) if recorded.status == Status::Started)
     }
@@ -395,8 +406,23 @@ impl<'s> Host<'s> {
         Ok(())
     }
 
+    /// Commits the batch. The service refuses a cancellation of what it says at the same time is over: those wait until
+    /// it has been said.
     fn flush(&mut self) -> Result<(), Stop> {
-        self.service.checkpoint(std::mem::take(&mut self.batch))
+        let due = self.service.due();
+        let is_cancel = |event: &Event| matches!(event, Event::WaitCancelled { .. });
+        let over = |event: &Event| match event {
+            Event::WaitCancelled { id } => due.contains(&Event::WaitSucceeded { id: id.clone() }),
+            _ => false,
+        };
+        let mut batch = std::mem::take(&mut self.batch);
+        if !batch.iter().any(over) {
+            return self.service.checkpoint(batch);
+        }
+        let cancels: Vec<Event> = batch.extract_if(.., |event| is_cancel(event)).collect();
+        self.service.checkpoint(batch)?;
+        self.batch = cancels.into_iter().filter(|event| !over(event)).collect();
+        Ok(())
     }
 
     /// The program ended with this result: recorded once, then compared.
@@ -413,10 +439,11 @@ impl<'s> Host<'s> {
             return if same { Ok(()) } else { Err(Stop::Diverged(self.differs(&recorded, result))) };
         }
         self.go_live()?;
-        if !self.batch.is_empty() && !self.bug(Bug::ForgetRiders) {
+        while !self.batch.is_empty() && !self.bug(Bug::ForgetRiders) {
             self.flush()?;
         }
-        self.service.checkpoint(vec![Event::InvocationCompleted, Event::ExecutionSucceeded { result: result.into() }])
+        let succeeded = Event::ExecutionSucceeded { result: result.into() };
+        self.service.invocation_ended(Ending::Reported, Some(succeeded))
     }
 
     fn differs(&self, recorded: &str, result: &str) -> String {
@@ -430,15 +457,21 @@ impl<'s> Host<'s> {
 
     // Time and chance.
 
-    /// A plain sleep blocks the guest, so its completion overtakes those that wait for `next`.
+    /// A plain sleep blocks the guest, so its completion overtakes those that wait for `next`. Setting the timer reads
+    /// the clock, and so does the look at whether it is due already.
     pub(crate) fn sleep(&mut self, millis: u64) -> Result<(), Stop> {
         if millis == 0 {
             return Ok(());
         }
-        let deadline = self.clock + millis * 1000;
+        let deadline = self.clock() + millis * 1000;
+        self.clock();
         let short = millis < 1000;
-        let what = if short { What::Step(None) } else { What::Wait(millis.div_ceil(1000) as u32) };
+        let what = match short {
+            true => What::Step(SLEEP.into()),
+            false => What::Wait { name: Some(SLEEP.into()), seconds: millis.div_ceil(1000) as u32 },
+        };
         let operation = self.begin(ROOT, what)?;
+        self.begun[operation as usize].blocking = true;
         loop {
             if let Some(&Status::Ended { at, .. }) = self.recorded(operation).map(|recorded| &recorded.status) {
                 self.begun[operation as usize].handed = true;
@@ -494,6 +527,7 @@ pub fn random(seed: u64, draw: u64) -> u64 {
 impl Event {
     /// Whether the guest may go on only once this is committed. The rest rides with whatever is committed next.
     fn must_be_durable(&self) -> bool {
-        !matches!(self, Event::Started { what: What::Context(_), .. } | Event::ContextEnded { .. })
+        let context = matches!(self, Event::Started { what: What::Context(_), .. } | Event::ContextEnded { .. });
+        !context && !matches!(self, Event::WaitCancelled { .. })
     }
 }

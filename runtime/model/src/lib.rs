@@ -33,7 +33,9 @@ pub use trace::{End, Observed, Trace};
 
 use guest::Guest;
 use host::{Host, Next};
+use log::Ending;
 use service::Service;
+use std::collections::BTreeSet;
 
 /// More invocations than any program of sensible size needs.
 const MOST_INVOCATIONS: usize = 10_000;
@@ -53,6 +55,8 @@ pub struct Run {
     pub bodies: Vec<BodyRun>,
     /// Attempts that the guest was told were interrupted.
     pub interruptions: Vec<Interruption>,
+    /// Attempts (operation id, number from 1) that had been started and had no outcome when a process died.
+    pub orphans: BTreeSet<(String, u32)>,
     /// The moments at which the process could have been killed.
     pub moments: Vec<Moment>,
     /// How the last invocation ended: [`Stop::Ended`], unless something is wrong.
@@ -81,30 +85,34 @@ pub fn resume(program: &Program, log: Log, script: &Script) -> Run {
     let mut service = Service::new(log, script.clone());
     let mut invocations = Vec::new();
     let stop = loop {
-        let (trace, stop) = match service.fire_due() {
-            Ok(()) => invoke(program, &mut service, true),
-            Err(refused) => (Trace::default(), Stop::Refused(refused)),
+        let next = match service.invoke() {
+            Ok(false) => break Stop::Suspended, // For ever.
+            Ok(true) => {
+                let (trace, stop) = invoke(program, &mut service, true);
+                invocations.push(trace);
+                match stop {
+                    Stop::Suspended => service.invocation_ended(Ending::Reported, None),
+                    Stop::Trapped => service.invocation_ended(Ending::Failed, None),
+                    stop => Err(stop),
+                }
+            }
+            Err(stop) => Err(stop),
         };
-        invocations.push(trace);
-        if !matches!(stop, Stop::Suspended | Stop::Trapped | Stop::Killed(_)) || invocations.len() > MOST_INVOCATIONS {
-            break stop;
-        }
-        if service.log.result().is_some() {
-            break Stop::Ended; // Killed after the last commit: there is nothing left to invoke.
-        }
-        let awake = service.invocation_ended().and_then(|()| match stop {
-            Stop::Suspended => service.fire_first(),
-            _ => Ok(true),
-        });
-        match awake {
-            Ok(true) => {}
-            Ok(false) => break stop,
-            Err(refused) => break Stop::Refused(refused),
+        let next = match next {
+            // Killed after the last commit: there is nothing left to invoke.
+            Err(Stop::Killed(_)) if service.log.result().is_some() => break Stop::Ended,
+            Err(Stop::Killed(_)) => service.process_died(),
+            next => next,
+        };
+        match next {
+            Ok(()) if invocations.len() > MOST_INVOCATIONS => break Stop::Suspended,
+            Ok(()) => {}
+            Err(stop) => break stop,
         }
     };
-    let Service { log, bodies, interruptions, moments, .. } = service;
+    let Service { log, bodies, interruptions, orphans, moments, .. } = service;
     let trace = invocations.last().cloned().unwrap_or_default();
-    Run { trace, result: log.result().map(Into::into), log, invocations, bodies, interruptions, moments, stop }
+    Run { trace, result: log.result().map(Into::into), log, invocations, bodies, interruptions, orphans, moments, stop }
 }
 
 /// Replays a log without a service: nothing happens that is not recorded. Ends as [`Stop::Ended`] if the log is that of

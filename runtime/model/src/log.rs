@@ -17,7 +17,7 @@ pub enum Event {
     ExecutionSucceeded {
         result: String,
     },
-    InvocationCompleted,
+    InvocationCompleted(Ending),
     /// A START that is not an attempt's: of a CONTEXT or a WAIT.
     Started {
         id: String,
@@ -54,16 +54,46 @@ pub enum Event {
     },
 }
 
+/// How an invocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It said that it suspends, or that the program has ended.
+    Reported,
+    /// It failed: a step's body trapped.
+    Failed,
+    /// Its process died.
+    Lost,
+}
+
+/// How the newest row left the execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// An invocation may be under way, or is due now.
+    UnderWay,
+    /// An invocation suspended, and nothing has changed since.
+    Suspended,
+    /// An invocation failed, then.
+    Failed(Millis),
+}
+
 /// What an operation is: all that a replay compares when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A step, and its name; a short blocking sleep has none.
-    Step(Option<String>),
-    /// A wait of so many seconds.
-    Wait(u32),
+    /// A step, and its name. A short blocking sleep is one named [`SLEEP`].
+    Step(String),
+    /// A timer of so many seconds.
+    Wait {
+        /// None for a plain wait, [`SLEEP`] for a blocking sleep.
+        name: Option<String>,
+        /// From 1.
+        seconds: u32,
+    },
     /// A child context of this name.
     Context(String),
 }
+
+/// The name of a blocking sleep's operation.
+pub const SLEEP: &str = "sleep";
 
 /// One row of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,10 +200,10 @@ impl Log {
     fn fold(&mut self, at: Millis, event: &Event) -> Result<(), String> {
         let due_after = |seconds: u32| Some(at + u64::from(seconds) * 1000);
         match event {
-            Event::ExecutionStarted | Event::InvocationCompleted => {}
+            Event::ExecutionStarted | Event::InvocationCompleted(_) => {}
             Event::ExecutionSucceeded { result } => self.result = Some(result.clone()),
             Event::Started { id, what } | Event::StepStarted { id, what } => {
-                let due = if let What::Wait(seconds) = what { due_after(*seconds) } else { None };
+                let due = if let What::Wait { seconds, .. } = what { due_after(*seconds) } else { None };
                 if !self.operations.contains_key(id) {
                     self.started.push(id.clone());
                 }
@@ -240,6 +270,15 @@ impl Log {
         self.operations.iter().map(|(id, operation)| (id.as_str(), operation))
     }
 
+    /// Attempts (operation id, number from 1) that were started and have no outcome.
+    pub fn open_attempts(&self) -> impl Iterator<Item = (String, u32)> {
+        let open = |operation: &Recorded| {
+            matches!(operation.what, What::Step(_)) && operation.status == Status::Started
+        };
+        let attempts = self.operations.iter().filter(move |(_, operation)| open(operation));
+        attempts.map(|(id, operation)| (id.clone(), operation.finished_attempts + 1))
+    }
+
     /// Ids of the STEPs and WAITs that ended, in the order of their terminal events.
     pub fn completions(&self) -> &[String] {
         &self.completions
@@ -260,10 +299,28 @@ impl Log {
         self.transitions[self.transitions.len() - 1].at
     }
 
-    /// The timer that is due first, the one started first among equals. An execution that ended has none.
-    pub fn first_timer(&self) -> Option<(Millis, &str)> {
+    /// The timers in the order in which they are due, the one started first among equals. An execution that ended has
+    /// none.
+    pub fn timers(&self) -> Vec<(Millis, &str)> {
         let timers = self.started.iter().filter_map(|id| Some((self.operations[id].due?, id.as_str())));
-        timers.filter(|_| self.result.is_none()).min_by_key(|(due, _)| *due)
+        let mut timers: Vec<_> = timers.filter(|_| self.result.is_none()).collect();
+        timers.sort_by_key(|(due, _)| *due);
+        timers
+    }
+
+    /// How the newest row left the execution. A timer wakes a suspended one; it does not make a failed one hurry.
+    pub(crate) fn rest(&self) -> Rest {
+        let timer = |event: &Event| matches!(event, Event::StepReady { .. } | Event::WaitSucceeded { .. });
+        let mut woken = false;
+        for row in self.transitions.iter().rev() {
+            match row.events.last() {
+                Some(Event::InvocationCompleted(Ending::Failed)) => return Rest::Failed(row.at),
+                Some(Event::InvocationCompleted(Ending::Reported)) if !woken => return Rest::Suspended,
+                _ if row.events.iter().all(timer) => woken = true,
+                _ => break,
+            }
+        }
+        Rest::UnderWay
     }
 
     /// The events in order, as AWS's history has them.
@@ -278,8 +335,8 @@ impl Event {
         let (event, id) = match self {
             Self::ExecutionStarted => ("ExecutionStarted", None),
             Self::ExecutionSucceeded { .. } => ("ExecutionSucceeded", None),
-            Self::InvocationCompleted => ("InvocationCompleted", None),
-            Self::Started { id, what: What::Wait(_) } => ("WaitStarted", Some(id)),
+            Self::InvocationCompleted(_) => ("InvocationCompleted", None),
+            Self::Started { id, what: What::Wait { .. } } => ("WaitStarted", Some(id)),
             Self::Started { id, .. } => ("ContextStarted", Some(id)),
             Self::StepStarted { id, .. } => ("StepStarted", Some(id)),
             Self::StepEnded { id, end: End::Value(_) } => ("StepSucceeded", Some(id)),

@@ -1,15 +1,19 @@
 //! The durable service, scripted: it commits, fires timers, and its clock is a function of the log.
 //!
-//! A checkpoint's timestamp is the last row's plus a fixed tick; a timer fires in a row of its own, right behind the
-//! first row at whose timestamp it is due, or when the execution sleeps until then. Hence a log cut off behind any row
-//! goes on exactly as it did before, and runs with and without crashes can be compared to the letter.
+//! A row's timestamp is the last row's plus a fixed tick, or the end of a sleep. Timers that are due by then fire in the
+//! same row as a checkpoint, before its updates, or in a row of their own when the execution is at rest. Nothing fires
+//! between an invocation that was lost and the next: a log cut off behind any row goes on exactly as it did before, and
+//! runs with and without crashes can be compared to the letter.
 
 use crate::host::Stop;
-use crate::log::{Event, Log, Millis, What};
+use crate::log::{Ending, Event, Log, Millis, Rest, What};
 use std::collections::BTreeSet;
 
 /// More than any program of sensible size needs.
 const MOST_MOMENTS: usize = 20_000;
+
+/// How long after an invocation that failed the next one begins, if [that has to wait](Script::failures_wait).
+const REPEATED_AFTER: Millis = 1000;
 
 /// Everything that is not the program: together they determine a run.
 #[derive(Clone, Debug)]
@@ -23,6 +27,10 @@ pub struct Script {
     pub tick: Millis,
     /// At which [moments](Moment) the process is killed, counted from 0 through all invocations.
     pub kills: BTreeSet<u64>,
+    /// Whether an invocation that failed is repeated after a second, as with the real service. Otherwise it is repeated
+    /// at once and in no time, like one that was lost, so that a body that trapped and one whose process died can be
+    /// compared.
+    pub failures_wait: bool,
     /// Attempts (operation id, number from 1) whose bodies trap, whatever the program says.
     pub traps: BTreeSet<(String, u32)>,
     /// A mistake in the host, to see whether the checks notice it.
@@ -33,7 +41,7 @@ impl Script {
     /// No kills, no mistakes; 2026-01-01 and 7 ms.
     pub fn new(seed: u64) -> Self {
         let (kills, traps) = (BTreeSet::new(), BTreeSet::new());
-        Self { seed, started_at: 1_767_225_600_000, tick: 7, kills, traps, bug: None }
+        Self { seed, started_at: 1_767_225_600_000, tick: 7, failures_wait: false, kills, traps, bug: None }
     }
 }
 
@@ -130,12 +138,16 @@ pub(crate) struct Service {
     pub(crate) script: Script,
     pub(crate) bodies: Vec<BodyRun>,
     pub(crate) interruptions: Vec<Interruption>,
+    pub(crate) orphans: BTreeSet<(String, u32)>,
     pub(crate) moments: Vec<Moment>,
+    /// Where the last sleep took the clock: nothing is recorded before.
+    slept_until: Millis,
 }
 
 impl Service {
     pub(crate) fn new(log: Log, script: Script) -> Self {
-        Self { log, script, bodies: Vec::new(), interruptions: Vec::new(), moments: Vec::new() }
+        let (bodies, interruptions, orphans) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { log, script, bodies, interruptions, orphans, moments: Vec::new(), slept_until: 0 }
     }
 
     /// The script may kill the process here.
@@ -152,36 +164,79 @@ impl Service {
         }
     }
 
-    /// Commits a batch, all or nothing, and answers with everything that has changed: see [`Self::log`].
-    pub(crate) fn checkpoint(&mut self, batch: Vec<Event>) -> Result<(), Stop> {
+    fn now(&self) -> Millis {
+        self.slept_until.max(self.log.last_at() + self.script.tick)
+    }
+
+    /// Appends a row, all or nothing.
+    fn commit(&mut self, at: Millis, events: Vec<Event>) -> Result<(), Stop> {
         self.survive(Moment::BeforeCommit)?;
-        self.log.append(self.log.last_at() + self.script.tick, batch).map_err(Stop::Refused)?;
-        self.fire_due().map_err(Stop::Refused)?;
+        self.log.append(at, events).map_err(Stop::Refused)?;
         self.survive(Moment::BeforeAcknowledgement)
     }
 
-    /// Fires what is due by now.
-    pub(crate) fn fire_due(&mut self) -> Result<(), String> {
-        while self.log.first_timer().is_some_and(|(due, _)| due <= self.log.last_at()) {
-            self.fire_first()?;
+    /// What fires with the next row.
+    pub(crate) fn due(&self) -> Vec<Event> {
+        let due = self.log.timers().into_iter().take_while(|(due, _)| *due <= self.now());
+        let fired = due.map(|(_, id)| match self.log.operation(id).map(|operation| &operation.what) {
+            Some(What::Wait { .. }) => Event::WaitSucceeded { id: id.to_owned() },
+            _ => Event::StepReady { id: id.to_owned() },
+        });
+        fired.collect()
+    }
+
+    /// Commits a batch behind the timers that are due, and answers with everything that has changed: see [`Self::log`].
+    pub(crate) fn checkpoint(&mut self, batch: Vec<Event>) -> Result<(), Stop> {
+        let mut events = self.due();
+        events.extend(batch);
+        self.commit(self.now(), events)
+    }
+
+    /// Sleeps until an invocation has something to do. False if that will never be.
+    pub(crate) fn invoke(&mut self) -> Result<bool, Stop> {
+        loop {
+            let rest = match self.log.rest() {
+                Rest::Failed(_) if !self.script.failures_wait => Rest::UnderWay,
+                rest => rest,
+            };
+            if rest == Rest::UnderWay {
+                return Ok(true);
+            }
+            let due = self.due();
+            if !due.is_empty() {
+                self.commit(self.now(), due)?;
+            }
+            let timer = self.log.timers().first().map(|(due, _)| *due);
+            self.slept_until = match self.log.rest() {
+                Rest::UnderWay => return Ok(true),
+                Rest::Failed(at) if self.now() >= at + REPEATED_AFTER => return Ok(true),
+                Rest::Failed(at) => timer.map_or(at + REPEATED_AFTER, |timer| timer.min(at + REPEATED_AFTER)),
+                Rest::Suspended => match timer {
+                    Some(timer) => timer,
+                    None => return Ok(false),
+                },
+            }
+            .max(self.slept_until);
         }
-        Ok(())
     }
 
-    /// Sleeps until the earliest timer is due, and fires that. False if there is none.
-    pub(crate) fn fire_first(&mut self) -> Result<bool, String> {
-        let Some((due, id)) = self.log.first_timer() else { return Ok(false) };
-        let id = id.to_owned();
-        let fired = match self.log.operation(&id).map(|operation| &operation.what) {
-            Some(What::Wait(_)) => Event::WaitSucceeded { id },
-            _ => Event::StepReady { id },
-        };
-        self.log.append(due.max(self.log.last_at()), vec![fired])?;
-        Ok(true)
+    /// Notes that an invocation ended, and with it, perhaps, the execution.
+    pub(crate) fn invocation_ended(&mut self, ending: Ending, execution: Option<Event>) -> Result<(), Stop> {
+        let in_no_time = ending == Ending::Failed && !self.script.failures_wait;
+        let at = if in_no_time { self.log.last_at() } else { self.now() };
+        self.commit(at, [Event::InvocationCompleted(ending)].into_iter().chain(execution).collect())
     }
 
-    /// Notes that an invocation ended. No time passes.
-    pub(crate) fn invocation_ended(&mut self) -> Result<(), String> {
-        self.log.append(self.log.last_at(), vec![Event::InvocationCompleted])
+    /// The process died. The next one finds out whether an invocation was under way; no time passes.
+    pub(crate) fn process_died(&mut self) -> Result<(), Stop> {
+        self.slept_until = 0;
+        self.orphans.extend(self.log.open_attempts());
+        match self.log.rest() {
+            Rest::UnderWay => {
+                let lost = vec![Event::InvocationCompleted(Ending::Lost)];
+                self.log.append(self.log.last_at(), lost).map_err(Stop::Refused)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -80,7 +80,7 @@ fn a_blocking_sleep_overtakes_and_the_clock_does_not_go_back() {
     assert_eq!(
         trace(&run),
         r#"[{"slept":1500},{"clock":1767225602007001},{"waited":1},{"clock":1767225602007002},"#.to_owned()
-            + r#"{"joined":[{"value":0},{"value":0}]},{"slept":20},{"clock":1767225602027003},{"ended":{"value":0}}]"#
+            + r#"{"joined":[{"value":0},{"value":0}]},{"slept":20},{"clock":1767225602027004},{"ended":{"value":0}}]"#
     );
 }
 
@@ -122,6 +122,6 @@ fn a_divergence_says_what_is_recorded_and_what_was_requested() {
     let recorded = run_live(&program(r#"[{"step":{"name":"charge","attempts":[{"succeed":1}]}}]"#), 1);
     let changed = program(r#"[{"wait":{"seconds":5}}]"#);
     let (_, stop) = replay(&changed, &recorded.log, &Script::new(1));
-    let expected = "operation 1: recorded Step(Some(\"charge\")), requested Wait(5); run the program that was recorded";
+    let expected = "operation 1: recorded Step(\"charge\"), requested Wait { name: None, seconds: 5 }; run the program that was recorded";
     assert_eq!(stop, Stop::Diverged(expected.into()));
 }

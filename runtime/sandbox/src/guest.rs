@@ -121,7 +121,7 @@ impl Guest {
         table.set_max_capacity(MAX_HANDLES);
         let state = GuestState {
             host,
-            wasi: crate::wasi::context(&self.environment, &self.arguments, &output, &stdin, &in_body, &self.network),
+            wasi: crate::wasi::context(&self.environment, &self.arguments, &output, &stdin, &self.network),
             table,
             output,
             stdin,
@@ -165,7 +165,14 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         Err(error) => error,
     };
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        return if exit.0 == 0 { Ended::Returned } else { Ended::Exited(exit.0) };
+        return match (body, exit.0) {
+            (Some(_), status) => {
+                let message = format!("it exited the whole program with status {status}; return an error instead");
+                Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, frames: Vec::new(), body })
+            }
+            (None, 0) => Ended::Returned,
+            (None, status) => Ended::Exited(status),
+        };
     }
     let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map_or_else(Vec::new, |backtrace| {
         backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(demangled).collect()
@@ -179,6 +186,11 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         ),
         (Some(wasmtime::Trap::Interrupt), _) => {
             (TrapKind::Timeout, "a stretch of guest code exceeded its time limit; look for a loop without an end".to_owned())
+        }
+        (Some(wasmtime::Trap::MemoryOutOfBounds), _) => {
+            // The shadow stack grows down to address 0, so running off it is an access out of bounds: the same on every
+            // machine, unlike an overflow of the host's stack.
+            (TrapKind::Deterministic, "memory access out of bounds; often recursion without an end".to_owned())
         }
         (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
         (None, None) => (TrapKind::Host, format!("{error:#}")),

@@ -21,8 +21,6 @@ pub(crate) use stdio::{Output, Stdin};
 
 use crate::guest::{GuestState, Network};
 use crate::host::Stream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
@@ -55,21 +53,25 @@ pub(crate) fn context(
     arguments: &[String],
     output: &Output,
     stdin: &Stdin,
-    in_body: &Arc<AtomicBool>,
     network: &Network,
 ) -> WasiCtx {
-    let (in_body, allow) = (in_body.clone(), network.allow.clone());
+    let (watched, allow) = (output.clone(), network.allow.clone());
     WasiCtxBuilder::new()
         .envs(environment)
         .args(arguments)
         .stdin(stdin.clone())
         .stdout(output.stream(Stream::Stdout))
         .stderr(output.stream(Stream::Stderr))
-        .allow_tcp(!allow.is_empty())
-        .allow_udp(!allow.is_empty())
+        .allow_tcp(true)
+        .allow_udp(true)
         .allow_ip_name_lookup(!allow.is_empty())
         .socket_addr_check(move |address, _| {
-            let allowed = in_body.load(Ordering::Relaxed) && (address.port() == 0 || allow.contains(&address));
+            // Port 0 is a local address to bind to, which every connection has.
+            let allowed = watched.in_body() && (address.port() == 0 || allow.contains(&address));
+            if watched.in_body() && !allowed {
+                let notice = format!("everstep: {address} is not on the allow list; grant it with --allow-net {address}\n");
+                watched.notice(&notice);
+            }
             Box::pin(async move { allowed })
         })
         .build()

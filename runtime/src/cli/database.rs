@@ -19,6 +19,11 @@ impl Database {
     pub(crate) fn own(&self) -> Result<Arc<SqliteStore>, Failure> {
         Ok(Arc::new(SqliteStore::open(&self.data, Options::default())?))
     }
+
+    /// Opens it for reading, also beside its owner; refuses if it is missing.
+    pub(crate) fn read(&self) -> Result<SqliteStore, Failure> {
+        Ok(SqliteStore::open_read_only(&self.data)?)
+    }
 }
 
 /// A sandbox that caches native code in the user's cache directory (`EVERSTEP_CACHE_DIR`, `XDG_CACHE_HOME/everstep`,

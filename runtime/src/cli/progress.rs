@@ -32,7 +32,7 @@ pub(crate) struct Progress {
     bar: ProgressBar,
 }
 
-fn mark(status: OperationStatus) -> &'static str {
+pub(crate) fn mark(status: OperationStatus) -> &'static str {
     match status {
         OperationStatus::Succeeded => "✓",
         OperationStatus::Failed | OperationStatus::TimedOut | OperationStatus::Stopped => "✗",

@@ -9,8 +9,8 @@ use crate::worker::{Environment, Observer, Verify};
 use everstep_core::protocol::{ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
 use everstep_core::service::{Description, StartExecution};
 use everstep_core::store::ExecutionSummary;
-use everstep_sandbox::Network;
-use std::path::PathBuf;
+use everstep_sandbox::{Network, SandboxError};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,11 @@ impl Run {
         let input = self.input()?;
         let source = Source::at(&self.path)?;
         let function = source.function()?;
+        if !self.database.data.exists() {
+            // There is nothing to resume, so the path must be runnable: what is refused leaves no database behind.
+            let checked = sandbox()?.load(&source.component()?);
+            checked.map_err(|error| not_runnable(&source, &error))?;
+        }
         let embedded = self.embedded()?;
         let store = embedded.service().store();
         let existing = match &self.name {
@@ -180,9 +185,7 @@ impl Run {
     ) -> Result<ExecutionArn, Failure> {
         let wasm = source.component()?;
         let component = embedded.add_component(&wasm).map_err(|error| match error {
-            crate::embedded::DriveError::Component { error, .. } => {
-                Failure::wrong(format!("{}: {error}", source.path().display()))
-            }
+            crate::embedded::DriveError::Component { error, .. } => not_runnable(source, &error),
             other => other.into(),
         })?;
         let request = StartExecution {
@@ -209,12 +212,26 @@ impl Run {
 
     /// How to go on with this execution.
     fn hint(&self, name: &str) -> String {
-        let mut hint = format!("everstep run {} --name {name}", self.path.display());
-        if self.database.data != std::path::Path::new("everstep.db") {
-            hint += &format!(" --data {}", self.database.data.display());
+        let mut hint = format!("everstep run {} --name {name}", shell_quoted(&self.path));
+        if self.database.data != Path::new("everstep.db") {
+            hint += &format!(" --data {}", shell_quoted(&self.database.data));
+        }
+        for address in &self.allow_net {
+            hint += &format!(" --allow-net {address}");
         }
         hint
     }
+}
+
+fn not_runnable(source: &Source, error: &SandboxError) -> Failure {
+    Failure::wrong(format!("{}: {error}", source.path().display()))
+}
+
+/// As one word of a shell, for commands that are there to be copied.
+fn shell_quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn conclude(description: &Description, progress: &Progress) -> Exit {

@@ -85,9 +85,9 @@ pub(crate) struct WorkflowHost {
     random: WorkflowRandom,
     body_random: BodyRandom,
     batch: Vec<OperationUpdate>,
-    /// The batch holds something that must be durable before the guest goes on.
-    urgent: bool,
     checked_claims: bool,
+    /// The workflow knows nothing of `finish`: its stdout is its result, not something to be shown as it comes.
+    pub(crate) stdout_is_result: bool,
     pub(crate) outcome: Option<Result<Option<String>, ErrorObject>>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr_tail: Vec<u8>,
@@ -125,7 +125,14 @@ impl WorkflowHost {
         )
     }
 
-    #[allow(clippy::too_many_arguments)] // private; both callers name every one
+    /// A replay of a whole log, told to `observer` as if it ran for the first time.
+    pub(crate) fn replaying(invocation: Invocation, environment: Environment, observer: Arc<dyn Observer>) -> Self {
+        let recorded = Recorded::new(invocation.operations);
+        let Invocation { arn, started, started_at, journals, .. } = invocation;
+        Self::new(Mode::Shadow, arn, started, started_at, recorded, journals, 0, environment, observer)
+    }
+
+    #[allow(clippy::too_many_arguments)] // private; every caller names each
     fn new(
         mode: Mode,
         arn: ExecutionArn,
@@ -156,8 +163,8 @@ impl WorkflowHost {
             checkpoints: journals,
             body_random: BodyRandom::Entropy,
             batch: Vec::new(),
-            urgent: false,
             checked_claims: false,
+            stdout_is_result: false,
             outcome: None,
             stdout: Vec::new(),
             stderr_tail: Vec::new(),
@@ -290,9 +297,12 @@ impl WorkflowHost {
         update
     }
 
-    fn push(&mut self, update: OperationUpdate, urgent: bool) {
-        self.batch.push(update);
-        self.urgent |= urgent;
+    /// Whether the batch holds something that must be durable before the guest goes on: contexts and cancellations ride
+    /// with whatever is sent next.
+    fn urgent(&self) -> bool {
+        self.batch.iter().any(|update| {
+            update.operation_type != OperationType::Context && update.action != OperationAction::Cancel
+        })
     }
 
     /// Makes the batch durable and learns what changed. `Ok(false)`: nothing was to be sent, or nothing may be.
@@ -311,19 +321,18 @@ impl WorkflowHost {
             journal: Some(journal),
         };
         let is_cancel = |update: &OperationUpdate| update.action == OperationAction::Cancel;
-        let without_cancels: Option<Vec<_>> = updates
-            .iter()
-            .any(is_cancel)
-            .then(|| updates.iter().filter(|update| !is_cancel(update)).cloned().collect());
+        let apart = updates.iter().any(is_cancel).then(|| updates.iter().cloned().partition::<Vec<_>, _>(is_cancel));
         let mut answer = backend.checkpoint(&self.arn, request(updates));
-        if let (Err(ServiceError::InvalidParameterValue(message)), Some(updates)) = (&answer, without_cancels)
+        let mut refused = Vec::new();
+        if let (Err(ServiceError::InvalidParameterValue(message)), Some((cancels, others))) = (&answer, apart)
             && message.starts_with("Cannot cancel a WAIT")
         {
-            // Its timer fired before the guest's cancellation got there: there is nothing left to cancel.
-            answer = backend.checkpoint(&self.arn, request(updates));
+            // A timer fired before the guest's cancellation got there: there is nothing left to cancel. The answer says
+            // which; the other cancellations follow with the next batch.
+            answer = backend.checkpoint(&self.arn, request(others));
+            refused = cancels;
         }
         hit(Failpoint::AfterCommit);
-        self.urgent = false;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.is_invalid_token() => return Err(self.halt(Halt::Revoked)),
@@ -334,6 +343,10 @@ impl WorkflowHost {
             self.observer.changed(&operation);
             self.learn(operation);
         }
+        let open = |update: &OperationUpdate| {
+            self.recorded.get(&update.id).is_some_and(|recorded| recorded.status == OperationStatus::Started)
+        };
+        self.batch = refused.into_iter().filter(open).collect();
         match answer.checkpoint_token {
             Some(new) => {
                 if let Mode::Live { token, .. } = &mut self.mode {
@@ -373,6 +386,14 @@ impl WorkflowHost {
                 self.recorded.delivered(event);
                 continue;
             }
+            if operation.status == OperationStatus::Cancelled {
+                let divergence = Divergence::Operation {
+                    id: operation.id.clone(),
+                    recorded: format!("{}, cancelled", describe_recorded(operation)),
+                    requested: format!("{}, still awaited", describe_recorded(operation)),
+                };
+                return Err(self.diverged(divergence));
+            }
             let outcome = outcome_of(operation);
             let ended_at = operation.ended_at.unwrap_or(self.started_at);
             if matches!(self.mode, Mode::Live { .. }) {
@@ -409,6 +430,12 @@ impl WorkflowHost {
         }
     }
 
+    /// The run is over: the log may not have anything beyond.
+    pub(crate) fn check_end(&mut self) -> Result<(), Stop> {
+        self.checked_claims = false;
+        self.check_claims()
+    }
+
     /// Whether the next attempt of this step was started by an earlier run that died in its body.
     fn interrupted(&self, number: u64) -> bool {
         let begun = &self.begun[number as usize - 1];
@@ -438,9 +465,26 @@ impl WorkflowHost {
             && !self.interrupted(number)
         {
             let start = self.update(number, OperationAction::Start);
-            self.push(start, true);
+            self.batch.push(start);
         }
         self.flush().map(drop)
+    }
+
+    /// Nothing can go on in this run: suspended, unless nothing ever will.
+    fn suspended(&self) -> Stop {
+        let outstanding = |begun: &Begun| {
+            !begun.cancelled
+                && begun.kind != OperationType::Context
+                && self.recorded.get(&begun.id).is_some_and(|operation| !operation.status.is_terminal())
+        };
+        if self.begun.iter().rev().any(outstanding) {
+            return Stop::Suspend;
+        }
+        Stop::Refused(
+            "the workflow waits for ever: it is not finished, and no operation is outstanding that could wake it; \
+             await durable operations, or futures that they complete"
+                .into(),
+        )
     }
 
     fn repeats(&self) -> bool {
@@ -451,7 +495,7 @@ impl WorkflowHost {
 fn outcome_of(operation: &Operation) -> Outcome {
     let error = || error_out(operation.error.clone().unwrap_or_default());
     match operation.status {
-        OperationStatus::Succeeded | OperationStatus::Cancelled => Outcome::Succeeded(operation.result.clone()),
+        OperationStatus::Succeeded => Outcome::Succeeded(operation.result.clone()),
         OperationStatus::TimedOut => Outcome::TimedOut(error()),
         OperationStatus::Stopped => Outcome::Stopped(error()),
         _ => Outcome::Failed(error()),
@@ -547,7 +591,7 @@ impl Host for WorkflowHost {
         let (number, recorded) = self.begin(parent, OperationType::Wait, name, "Wait", Some(seconds))?;
         if !recorded {
             let start = self.update(number, OperationAction::Start);
-            self.push(start, true);
+            self.batch.push(start);
         }
         self.check_journal()?;
         Ok(number)
@@ -559,7 +603,7 @@ impl Host for WorkflowHost {
         let (number, recorded) = self.begin(parent, OperationType::Context, name, sub_type, None)?;
         if !recorded {
             let start = self.update(number, OperationAction::Start);
-            self.push(start, false);
+            self.batch.push(start);
         }
         self.check_journal()?;
         Ok(number)
@@ -597,7 +641,7 @@ impl Host for WorkflowHost {
                     Ok(result) => update.payload = result,
                     Err(error) => update.error = Some(error),
                 }
-                self.push(update, false);
+                self.batch.push(update);
             }
         }
         self.check_journal()
@@ -616,7 +660,7 @@ impl Host for WorkflowHost {
                 self.batch.remove(unsent);
             } else if open {
                 let cancel = self.update(operation, OperationAction::Cancel);
-                self.push(cancel, false);
+                self.batch.push(cancel);
             }
         }
         self.check_journal()
@@ -629,22 +673,22 @@ impl Host for WorkflowHost {
             }
             self.check_claims()?;
             if matches!(self.mode, Mode::Shadow) {
-                return Err(Stop::Suspend);
+                return Err(self.suspended());
             }
-            if self.urgent && self.flush()? {
+            if self.urgent() && self.flush()? {
                 continue;
             }
             let Some(number) = self.runnable.first().copied() else {
                 if self.flush()? {
                     continue;
                 }
-                return Err(Stop::Suspend);
+                return Err(self.suspended());
             };
             let interrupted = self.interrupted(number);
             let begun = &self.begun[number as usize - 1];
             if begun.at_most_once && !interrupted && !begun.start_sent {
                 let start = self.update(number, OperationAction::Start);
-                self.push(start, true);
+                self.batch.push(start);
                 self.begun[number as usize - 1].start_sent = true;
                 self.flush()?;
             }
@@ -662,7 +706,7 @@ impl Host for WorkflowHost {
         self.body = None;
         if !interrupted && !self.slot(operation)?.start_sent {
             let start = self.update(operation, OperationAction::Start);
-            self.push(start, true);
+            self.batch.push(start);
         }
         self.begun[operation as usize - 1].start_sent = true;
         let update = match outcome {
@@ -683,7 +727,7 @@ impl Host for WorkflowHost {
                 update
             }
         };
-        self.push(update, true);
+        self.batch.push(update);
         Ok(())
     }
 
@@ -732,7 +776,8 @@ impl Host for WorkflowHost {
         let Some(remaining) = deadline.checked_sub(self.clock.nanos()).filter(|left| *left > 0) else {
             return self.check_journal();
         };
-        let remaining = Duration::from_nanos(remaining);
+        // Setting the timer and looking at it were reads, which moved the clock: a sleep of a second is one of a second.
+        let remaining = Duration::from_millis(remaining.div_ceil(1_000_000));
         let seconds = u32::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
         let durable_wait = remaining >= Duration::from_secs(1);
         let number = if durable_wait {
@@ -740,7 +785,7 @@ impl Host for WorkflowHost {
             let (number, recorded) = self.begin(0, OperationType::Wait, Some("sleep".into()), "Wait", Some(seconds))?;
             if !recorded {
                 let start = self.update(number, OperationAction::Start);
-                self.push(start, true);
+                self.batch.push(start);
             }
             number
         } else {
@@ -754,6 +799,7 @@ impl Host for WorkflowHost {
                 self.clock.advance_to_nanos(deadline);
                 return Ok(());
             }
+            self.check_claims()?;
             if matches!(self.mode, Mode::Shadow) {
                 return Err(Stop::Suspend);
             }
@@ -763,10 +809,10 @@ impl Host for WorkflowHost {
                 self.environment.pause(remaining);
                 if self.recorded.get(&id).is_none() {
                     let start = self.update(number, OperationAction::Start);
-                    self.push(start, true);
+                    self.batch.push(start);
                 }
                 let done = self.update(number, OperationAction::Succeed);
-                self.push(done, true);
+                self.batch.push(done);
             }
             if !self.flush()? {
                 return Err(Stop::Suspend);
@@ -801,7 +847,7 @@ impl Host for WorkflowHost {
                 self.stderr_tail.drain(..excess);
             }
         }
-        if !repeats {
+        if !repeats && !(self.stdout_is_result && stream == Stream::Stdout) {
             self.observer.output(stream, bytes);
         }
         self.check_journal()

@@ -164,5 +164,5 @@ mod tests {
         assert_eq!(run(vec![later]).1, Some(Mismatch { recorded: later, requested: stood[3] }));
     }
 
-    const FROZEN: u64 = 0;
+    const FROZEN: u64 = 1_204_866_484_956_284_703;
 }

@@ -31,20 +31,27 @@ pub struct Description {
     pub operations: usize,
 }
 
+impl Execution {
+    /// What can be told of it.
+    pub fn describe(&self) -> Description {
+        Description {
+            arn: self.started.arn(),
+            started: self.started.clone(),
+            started_at: self.started_at,
+            status: self.status,
+            ended_at: self.ended_at,
+            result: self.result.clone(),
+            error: self.error.clone(),
+            timeout_at: self.timeout_at(),
+            operations: self.operations.len(),
+        }
+    }
+}
+
 impl DurableService {
     /// `GetDurableExecution`.
     pub fn describe(&self, arn: &ExecutionArn) -> Result<Description, ServiceError> {
-        self.look(arn, |execution| Description {
-            arn: arn.clone(),
-            started: execution.started.clone(),
-            started_at: execution.started_at,
-            status: execution.status,
-            ended_at: execution.ended_at,
-            result: execution.result.clone(),
-            error: execution.error.clone(),
-            timeout_at: execution.timeout_at(),
-            operations: execution.operations().len(),
-        })
+        self.look(arn, Execution::describe)
     }
 
     /// All operations begun so far, in start order.

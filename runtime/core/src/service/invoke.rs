@@ -42,7 +42,11 @@ impl DurableService {
         if let Some(execution) = &mut slot.execution {
             let now = self.now(execution.latest);
             let mut draft = Draft::new(execution, now);
-            timers::fire(execution, &mut draft)?;
+            // An invocation that was lost goes on as it would have gone on: what came due meanwhile is recorded with
+            // its next checkpoint.
+            if execution.invocations.phase != Phase::Lost || execution.timeout_at() <= now {
+                timers::fire(execution, &mut draft)?;
+            }
             if !draft.events.is_empty() {
                 self.commit(slot, draft, Cause::Timer, None, None)?;
             }

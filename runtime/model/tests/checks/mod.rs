@@ -1,6 +1,6 @@
 //! What must hold for every program. Each check runs the model and says what is wrong.
 
-use everstep_model::log::{Event, Millis, Status, What};
+use everstep_model::log::{Event, Millis, SLEEP, Status, What};
 use everstep_model::{
     Interruption, Log, Observed, Outcome, Program, Run, Script, Statement, Stop, Trace, replay, resume, run,
 };
@@ -32,7 +32,7 @@ pub(crate) fn log_is_sound(program: &Program, script: &Script) -> Result<(), Str
     ensure!(run.log.transitions().is_sorted_by_key(|row| row.at), "the log's times go back");
     for (id, operation) in run.log.operations() {
         let open = operation.status == Status::Started;
-        ensure!(!(open && matches!(operation.what, What::Wait(_))), "wait {id} was dropped and still runs");
+        ensure!(!(open && matches!(operation.what, What::Wait { .. })), "wait {id} was dropped and still runs");
     }
     bodies_ran_as_promised(&run)
 }
@@ -65,19 +65,18 @@ pub(crate) fn replay_sees_the_same(program: &Program, script: &Script) -> Result
 /// The log without invocations' ends: what a crash must not change.
 fn essence(log: &Log) -> Vec<(Millis, Vec<Event>)> {
     let rows = log.transitions().iter().map(|row| {
-        let events = row.events.iter().filter(|event| **event != Event::InvocationCompleted).cloned().collect();
+        let events = row.events.iter().filter(|event| !matches!(event, Event::InvocationCompleted(_))).cloned().collect();
         (row.at, events)
     });
     rows.filter(|(_, events): &(_, Vec<Event>)| !events.is_empty()).collect()
 }
 
-/// `other`, which crashed, is the run that the script without crashes gives. An attempt under at-most-once that a
-/// crash interrupted counts as one whose body trapped; under at-least-once a crash interrupts nothing.
+/// `other`, which crashed, is the run that the script without crashes gives. An attempt whose START was recorded when
+/// its process died (always, under at-most-once) counts as one whose body trapped; otherwise a crash interrupts nothing.
 fn same_run(program: &Program, script: &Script, clean: &Run, other: &Run, how: &str) -> Result<(), String> {
     ensure!(other.stop == Stop::Ended, "{how}: did not end: {:?}", other.stop);
-    let once = other.interruptions.iter().filter(|attempt| attempt.at_most_once);
-    let traps: BTreeSet<_> = once.map(|attempt| (attempt.id.clone(), attempt.attempt)).collect();
-    let trapped = (!traps.is_empty()).then(|| run(program, &Script { traps, ..script.clone() }));
+    let trapped = (!other.orphans.is_empty())
+        .then(|| run(program, &Script { traps: other.orphans.clone(), ..script.clone() }));
     let expected = trapped.as_ref().unwrap_or(clean);
     for attempt in &other.interruptions {
         let expected = attempt.at_most_once || expected.interruptions.contains(attempt);
@@ -103,6 +102,7 @@ pub(crate) fn every_prefix_goes_on_alike(program: &Program, script: &Script) -> 
         ensure!(stop == Stop::EndOfLog, "{how}: the replay stopped: {stop:?}");
         ensure!(seen.is_prefix_of(&clean.trace), "{how}: replayed {seen:?} instead of {:?}", clean.trace);
         let mut resumed = resume(program, prefix.clone(), script);
+        resumed.orphans.extend(prefix.open_attempts());
         // What the prefix holds was told to the run that wrote it.
         let told = |past: &&Interruption| {
             prefix.operation(&past.id).is_some_and(|step| step.finished_attempts >= past.attempt)
@@ -172,10 +172,10 @@ fn changes(program: &Program, place: usize, script: &Script) -> Vec<(String, Pro
 /// What a plain statement begins.
 fn begins(statement: &Statement) -> Option<What> {
     match statement {
-        Statement::Step { name, .. } => Some(What::Step(Some(name.clone()))),
-        Statement::Wait { seconds } => Some(What::Wait(*seconds)),
+        Statement::Step { name, .. } => Some(What::Step(name.clone())),
+        Statement::Wait { seconds } => Some(What::Wait { name: None, seconds: *seconds }),
         Statement::Child { name, .. } => Some(What::Context(name.clone())),
-        Statement::Sleep { millis: 1.. } => Some(What::Step(None)),
+        Statement::Sleep { millis: 1.. } => Some(What::Step(SLEEP.into())),
         _ => None,
     }
 }

@@ -50,12 +50,21 @@ impl Output {
         lock(&self.0.queue).pop_front()
     }
 
+    pub(crate) fn in_body(&self) -> bool {
+        self.0.in_body.load(Ordering::Relaxed)
+    }
+
+    /// Tells whoever reads a body's output something the guest is not told.
+    pub(crate) fn notice(&self, text: &str) {
+        (self.0.live)(Stream::Stderr, text.as_bytes());
+    }
+
     pub(crate) fn body_opened(&self) {
         self.0.written_in_body.store(0, Ordering::Relaxed);
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) -> StreamResult<()> {
-        let in_body = self.0.in_body.load(Ordering::Relaxed);
+        let in_body = self.in_body();
         let counter = if in_body { &self.0.written_in_body } else { &self.0.written };
         if counter.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64 > self.0.limit {
             return Err(StreamError::Trap(wasmtime::Error::new(Stop::Refused(format!(

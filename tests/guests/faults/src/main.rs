@@ -1,6 +1,7 @@
 //! Everything that can go wrong in a workflow, or that a host may get wrong. The input names a case; the result is what
 //! the workflow saw.
 
+mod effects;
 mod faults;
 mod operations;
 
@@ -17,12 +18,15 @@ struct Input {
 }
 
 async fn handler(input: Input, ctx: durable::DurableContext) -> Result<Value, durable::BoxError> {
-    match faults::run(&input, &ctx).await? {
+    if let Some(seen) = faults::run(&input, &ctx).await? {
+        return Ok(seen);
+    }
+    if let Some(seen) = operations::run(&input, &ctx).await? {
+        return Ok(seen);
+    }
+    match effects::run(&input, &ctx).await? {
         Some(seen) => Ok(seen),
-        None => match operations::run(&input, &ctx).await? {
-            Some(seen) => Ok(seen),
-            None => Err(format!("no case `{}`", input.case).into()),
-        },
+        None => Err(format!("no case `{}`", input.case).into()),
     }
 }
 

@@ -66,6 +66,12 @@ pub(crate) async fn run(input: &Input, ctx: &DurableContext) -> Result<Option<Va
             outcome(child.name("failing").await)
         }
         "too_long_a_wait" => outcome(ctx.wait(Duration::from_secs(366 * 86_400 + 1)).await),
+        "surroundings" => {
+            let stdin = std::io::read_to_string(std::io::stdin())?;
+            let before = surroundings();
+            wait(ctx, 2).await?;
+            json!({ "stdin": stdin, "before": before, "after": surroundings() })
+        }
         "log" => {
             ctx.logger().with("number", 1).info("outside");
             ctx.step(|step| async move {
@@ -137,6 +143,11 @@ async fn spawned(ctx: &DurableContext) -> Result<Value, BoxError> {
     let child = child.await?;
     timer.await?;
     Ok(json!({ "own": own, "child": child }))
+}
+
+fn surroundings() -> Value {
+    let environment: HashMap<String, String> = std::env::vars().collect();
+    json!({ "environment": environment, "arguments": std::env::args().collect::<Vec<_>>() })
 }
 
 async fn sleep_in_step(ctx: &DurableContext) -> Result<Value, BoxError> {

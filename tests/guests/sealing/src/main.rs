@@ -6,10 +6,16 @@ mod cases;
 
 use everstep_sdk as durable;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::rc::Rc;
 
 #[derive(Deserialize)]
 struct Input {
     case: String,
+    /// Memory that is alive throughout, MiB: with some, the host puts memory back by mapping it anew, not by copying.
+    #[serde(default)]
+    ballast_mib: usize,
 }
 
 /// What the workflow saw.
@@ -35,7 +41,19 @@ impl Seen {
 }
 
 async fn handler(input: Input, ctx: durable::DurableContext) -> Result<Seen, durable::BoxError> {
-    cases::run(&input.case, &ctx).await
+    let ballast = Rc::new(RefCell::new(black_box(vec![1_u8; input.ballast_mib << 20])));
+    let mut seen = cases::run(&input.case, &ctx).await?;
+    if input.ballast_mib > 0 {
+        let captured = Rc::clone(&ballast);
+        let body = move |_| async move {
+            let mut ballast = captured.borrow_mut();
+            ballast.iter_mut().step_by(1_000).for_each(|byte| *byte = 9);
+            Ok(ballast.len() as u64)
+        };
+        seen.note(ctx.step(body).name("ballast").await?);
+        seen.note(ballast.borrow().iter().map(|byte| u64::from(*byte)).sum());
+    }
+    Ok(seen)
 }
 
 fn main() {

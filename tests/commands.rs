@@ -1,0 +1,12 @@
+//! The command line as a user meets it: results, refusals, histories, exit statuses.
+
+mod support;
+
+mod commands {
+    mod faults;
+    mod histories;
+    mod record;
+    mod refusals;
+    mod results;
+    mod verbs;
+}

@@ -1,0 +1,12 @@
+//! What a guest sees is the same live and replayed: sealing, sources of chance, and the executable model as oracle.
+
+mod support;
+
+#[path = "deterministic/in_process.rs"]
+mod in_process;
+#[path = "deterministic/oracle.rs"]
+mod oracle;
+#[path = "deterministic/chance.rs"]
+mod chance;
+#[path = "deterministic/sealing.rs"]
+mod sealing;
