@@ -136,7 +136,7 @@ impl Bench {
             let embedded = self.simulated(Arc::new(everstep_core::store::memory::MemoryStore::new()));
             let arn = self.start(&embedded, "replay", steps, 3);
             let suspended = drive(&embedded, &arn, Verify::Off, Some(Duration::ZERO));
-            assert!(matches!(suspended, Driven::Closed(_)), "simulated waits take no time");
+            assert_eq!(suspended, Driven::Closed(ExecutionStatus::Succeeded), "{:?}", embedded.service().describe(&arn).map(|it| it.error));
             // Three waits: the log was read and replayed four times; one more is what verification adds.
             let again = self.start(&embedded, "replay-again", steps, 0);
             let without = timed(|| finish(&embedded, &again, Verify::Off));

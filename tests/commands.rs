@@ -1,5 +1,6 @@
 //! The command line as a user meets it: results, refusals, histories, exit statuses.
 
+#[allow(unreachable_pub)]
 mod support;
 
 mod commands {

@@ -2,11 +2,11 @@
 
 mod support;
 
+#[path = "deterministic/chance.rs"]
+mod chance;
 #[path = "deterministic/in_process.rs"]
 mod in_process;
 #[path = "deterministic/oracle.rs"]
 mod oracle;
-#[path = "deterministic/chance.rs"]
-mod chance;
 #[path = "deterministic/sealing.rs"]
 mod sealing;

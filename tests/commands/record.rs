@@ -1,10 +1,12 @@
-//! What a database records, read in process, in forms that a test can write down.
+//! What a database records, read in process, in forms that a test can write down; and a process that is held.
 
 use crate::support::Place;
 use everstep_core::service::{HistoryEvent, history_of};
 use everstep_core::store::{Filter, Store};
 use everstep_store::SqliteStore;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 
 /// The history of one execution, as AWS's `GetDurableExecutionHistory` answers it.
 pub(crate) fn history(place: &Place, function: &str, name: &str) -> Vec<Value> {
@@ -70,4 +72,15 @@ pub(crate) fn content(place: &Place) -> Option<String> {
     let executions = store.list(&Filter::default()).expect("the database can be read");
     let logs: Vec<_> = executions.iter().map(|execution| store.load(execution.key).expect("the log reads")).collect();
     Some(format!("{executions:#?}\n{logs:#?}"))
+}
+
+/// Runs the binary until it is held at the failpoint.
+pub(crate) fn held(place: &Place, arguments: &[&str], failpoint: &str) -> Child {
+    let mut command = place.everstep(arguments);
+    command.env("EVERSTEP_FAILPOINT", failpoint).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("everstep runs");
+    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+    let held = said.any(|line| line.is_ok_and(|line| line.starts_with("everstep: held at failpoint")));
+    assert!(held, "it is not held at {failpoint}");
+    child
 }

@@ -1,13 +1,12 @@
 //! Wrong requests and machines that fail: the exit status, the words, the remedy, and that nothing was changed.
 
-use super::record::{content, history, lines};
+use super::record::{content, held, history, lines};
 use crate::support::{Place, Ran, guest};
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 const ORDER: &str = r#"{"orderId":"42","amount":12.5}"#;
 
@@ -93,7 +92,8 @@ fn what_is_no_workflow() {
         assert!(content(place) == before);
         let directory = place.path().join("library");
         fs::create_dir_all(directory.join("src")).unwrap();
-        fs::write(directory.join("Cargo.toml"), "[package]\nname = \"library\"\nedition = \"2024\"\n[workspace]\n").unwrap();
+        fs::write(directory.join("Cargo.toml"), "[package]\nname = \"library\"\nedition = \"2024\"\n[workspace]\n")
+            .unwrap();
         fs::write(directory.join("src/lib.rs"), "").unwrap();
         let mut run = place.everstep(&["run", "library"]);
         let none = Ran::from(run.env("CARGO_TERM_QUIET", "true").output().unwrap()).exits(2);
@@ -124,10 +124,7 @@ fn what_is_no_request() {
         );
         let usage = "\n\nFor more information, try '--help'.";
         refuses(&["--env", "COLOUR"], &format!("invalid value 'COLOUR' for '--env <K=V>': give NAME=VALUE{usage}"));
-        refuses(
-            &["--memory", "0"],
-            &format!("invalid value '0' for '--memory <MIB>': 0 is not in 1..=4095{usage}"),
-        );
+        refuses(&["--memory", "0"], &format!("invalid value '0' for '--memory <MIB>': 0 is not in 1..=4095{usage}"));
         refuses(
             &["--execution-timeout", "31622401"],
             &format!(
@@ -193,17 +190,6 @@ fn databases_that_are_not_ours_to_write() {
     );
     fs::write(&database, &whole).unwrap();
     place.run(&resume).exits(0);
-}
-
-/// Runs the binary until it is held at the failpoint.
-fn held(place: &Place, arguments: &[&str], failpoint: &str) -> Child {
-    let mut command = place.everstep(arguments);
-    command.env("EVERSTEP_FAILPOINT", failpoint).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("everstep runs");
-    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-    let held = said.any(|line| line.is_ok_and(|line| line.starts_with("everstep: held at failpoint")));
-    assert!(held, "it is not held at {failpoint}");
-    child
 }
 
 #[test]
@@ -307,9 +293,8 @@ fn a_disk_that_fills_up_loses_nothing_that_was_acknowledged() {
     assert!(said.ends_with(&format!("\nerror: {words}")), "{said}");
     assert!(!said.contains('\u{1b}'), "colours in a pipe: {said}");
     let acknowledged = full.stdout.lines().filter(|line| line.contains(r#""status":"SUCCEEDED""#)).count();
-    let succeeded = |history: &[serde_json::Value]| {
-        lines(history).iter().filter(|line| line.starts_with("StepSucceeded")).count()
-    };
+    let succeeded =
+        |history: &[serde_json::Value]| lines(history).iter().filter(|line| line.starts_with("StepSucceeded")).count();
     assert!((1..1000).contains(&acknowledged), "{acknowledged} of 1000 steps fit");
     assert_eq!(succeeded(&history(&place, "guest-faults", "t")), acknowledged);
     let resumed = place.run(&run).exits(0);

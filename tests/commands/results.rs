@@ -41,6 +41,8 @@ fn the_examples_print_their_results() {
     assert_eq!((&report["regions"][0], report["regions"].as_array().map(Vec::len)), (&region, Some(5)));
     assert_eq!(etl.stderr.matches("attempt 1 failed, will retry").count(), 5, "{}", etl.stderr);
 
+    assert_eq!(etl.stderr.matches("parsed regions=5").count(), 1, "a replay repeats nothing: {}", etl.stderr);
+
     let sleepy = place.run(&["run", &path("sleepy"), "--name", "s", "--simulate", "7"]).exits(0);
     let expected = "{\"started\":1767225600000,\"slept_ms\":2307,\"naps\":[\"long\",\"short\"]}\n";
     assert_eq!(sleepy.stdout, expected);
@@ -55,9 +57,7 @@ fn json_progress_is_an_object_a_line_and_ends_with_the_result() {
     assert_eq!(events[0], json!({ "event": "execution", "name": "o" }));
     let running = |id: &str, name: &str| json!({ "event": "running", "id": id, "name": name, "attempt": 1 });
     assert_eq!(kinds("running"), [running("1", "validate"), running("2", "charge"), running("4", "confirm")]);
-    let changed = |id: &str, name: &str, kind: &str, status: &str| {
-        json!({ "event": "operation", "id": id, "name": name, "type": kind, "status": status })
-    };
+    let changed = |id: &str, name: &str, kind: &str, status: &str| json!({ "event": "operation", "id": id, "name": name, "type": kind, "status": status });
     let expected = [
         changed("1", "validate", "STEP", "SUCCEEDED"),
         changed("2", "charge", "STEP", "SUCCEEDED"),
@@ -112,10 +112,7 @@ fn a_long_wait_leaves_it_suspended_and_the_printed_command_resumes_it() {
     let (before, command) = suspended.stderr.split_once("; go on with:\n  ").expect("the command is printed");
     assert!(before.contains("\n  · wait cooling-off 10 s\nsuspended until 20"), "{before}");
     let command = command.trim_end();
-    assert_eq!(
-        command,
-        r"everstep run 'my work'\''s/order.wasm' --name o --data 'my work'\''s/runs.db'"
-    );
+    assert_eq!(command, r"everstep run 'my work'\''s/order.wasm' --name o --data 'my work'\''s/runs.db'");
 
     // Suspended still; where there is nobody to wait, not even simulated time passes.
     let again = place.run(&[&run[..], &["--simulate", "7", "--detach-after", "0s", "--json"]].concat()).exits(3);
@@ -124,7 +121,9 @@ fn a_long_wait_leaves_it_suspended_and_the_printed_command_resumes_it() {
 
     let everstep = place.everstep(&[]);
     let mut shell = Command::new("sh");
-    shell.current_dir(place.path()).args(["-c", &format!("everstep() {{ \"$EVERSTEP\" \"$@\"; }}; {command} --simulate 7")]);
+    shell
+        .current_dir(place.path())
+        .args(["-c", &format!("everstep() {{ \"$EVERSTEP\" \"$@\"; }}; {command} --simulate 7")]);
     shell.env("EVERSTEP", everstep.get_program());
     shell.envs(everstep.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let resumed = Ran::from(shell.output().unwrap()).exits(0);
@@ -136,13 +135,16 @@ fn a_long_wait_leaves_it_suspended_and_the_printed_command_resumes_it() {
 fn surroundings_reach_the_guest_and_are_frozen() {
     let place = Place::new();
     let component = path("guest-faults");
-    let run = |more: &[&str]| place.run(&[&["run", component.as_str(), "--name", "s", "--simulate", "7"], more].concat());
+    let run =
+        |more: &[&str]| place.run(&[&["run", component.as_str(), "--name", "s", "--simulate", "7"], more].concat());
     let input = r#"{"case":"surroundings"}"#;
-    let first = ["--input", input, "--env", "COLOUR=green", "--env", "EMPTY=", "--detach-after", "0s", "--", "-v", "a b"];
+    let first =
+        ["--input", input, "--env", "COLOUR=green", "--env", "EMPTY=", "--detach-after", "0s", "--", "-v", "a b"];
     run(&first).exits(3);
     // The environment of this process is not the guest's.
     let mut resumed = place.everstep(&["run", &component, "--name", "s", "--simulate", "7", "--env", "COLOUR=red"]);
-    let resumed = Ran::from(resumed.args(["--memory", "1", "--", "other"]).env("EMPTY", "full").output().unwrap()).exits(0);
+    let resumed =
+        Ran::from(resumed.args(["--memory", "1", "--", "other"]).env("EMPTY", "full").output().unwrap()).exits(0);
     let surroundings = json!({
         "environment": BTreeMap::from([("COLOUR", "green"), ("EMPTY", "")]),
         "arguments": ["guest-faults", "-v", "a b"],

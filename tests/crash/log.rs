@@ -3,7 +3,7 @@
 use crate::process::NAME;
 use crate::support::{Place, guest, native_code_cache};
 use crate::told::Workflow;
-use everstep::worker::{Environment, Worker};
+use everstep::worker::{Environment, Observer, ReplayError, Worker};
 use everstep_core::protocol::{Event, ExecutionStarted, InvocationOutput, OperationType, Transition};
 use everstep_core::service::{Execution, history_of};
 use everstep_core::store::{ExecutionKey, Store};
@@ -125,11 +125,18 @@ impl Log {
     /// Replays the log offline: the result must be the recorded one. Answers what workflow code printed and logged.
     pub(crate) fn replay(&self, guest: &'static str) -> Vec<Value> {
         let workflow = Arc::new(Workflow::default());
-        let worker = Worker::offline(Environment::default(), workflow.clone());
-        let output = worker.replay(&compiled(guest), &self.0).unwrap_or_else(|error| panic!("{guest}: {error}"));
+        let output = self.try_replay(guest, workflow.clone()).unwrap_or_else(|error| panic!("{guest}: {error}"));
         let InvocationOutput::Succeeded(result) = output else { panic!("{guest}: the replay ended with {output:?}") };
         assert_eq!(result.map(|result| self.plain(&result)), self.result());
         workflow.told()
+    }
+
+    pub(crate) fn try_replay(
+        &self,
+        guest: &'static str,
+        observer: Arc<dyn Observer>,
+    ) -> Result<InvocationOutput, ReplayError> {
+        Worker::offline(Environment::default(), observer).replay(&compiled(guest), &self.0)
     }
 }
 

@@ -64,8 +64,8 @@ impl Case {
         }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("everstep runs");
         let (sender, lines) = channel();
-        forward(child.stdout.take().expect("it is piped"), sender.clone(), |line| Line::Out(line));
-        forward(child.stderr.take().expect("it is piped"), sender, |line| Line::Err(line));
+        forward(child.stdout.take().expect("it is piped"), sender.clone(), Line::Out);
+        forward(child.stderr.take().expect("it is piped"), sender, Line::Err);
 
         let (mut said, mut complaints, mut killed) = (Vec::new(), String::new(), false);
         for line in lines {

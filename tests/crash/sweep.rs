@@ -5,8 +5,11 @@ use crate::log::{Attempt, Log};
 use crate::process::{Case, Life, POINTS, Until};
 use crate::support::Place;
 use crate::told::Told;
+use everstep::worker::{ReplayError, Silent};
+use everstep_core::protocol::{Event, OperationStatus, OperationType, Transition};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A life, and the log it left.
@@ -186,7 +189,6 @@ struct Seen {
 
 impl Seen {
     fn note(&self, story: &Story) {
-        use everstep_core::protocol::{Event, OperationStatus, OperationType};
         self.kills.fetch_add(story.kills() as u32, Ordering::Relaxed);
         for lived in story.lives.iter().filter(|lived| lived.life.killed) {
             let Some(execution) = lived.log.fold() else { continue };
@@ -246,6 +248,50 @@ fn an_etl_is_killed_at_every_operation() {
 fn workflow_code_that_logs_between_operations_is_killed_at_every_operation() {
     let seen = sweep(&Case::new("guest-faults", &["--input", r#"{"case":"log"}"#]));
     assert!(seen.kills.into_inner() >= 8, "the failpoints are not reached any more");
+}
+
+/// What the sweeps compare with would notice: a log in which anything was changed does not replay.
+#[test]
+fn a_log_that_was_changed_does_not_replay() {
+    let log = Story::of(&order(), &[]).last().clone();
+    type Change = fn(&mut Transition);
+    let changes: [(&str, Change); 4] = [
+        ("a step's result", |row| {
+            for event in &mut row.events {
+                if let Event::StepSucceeded { result: Some(result), .. } = event {
+                    *result = result.replace("42", "43").replace("99", "98");
+                }
+            }
+        }),
+        ("the execution's result", |row| {
+            for event in &mut row.events {
+                if let Event::ExecutionSucceeded { result: Some(result) } = event {
+                    *result = result.replace("42", "43");
+                }
+            }
+        }),
+        ("a name", |row| {
+            for event in &mut row.events {
+                if let Event::StepStarted { name: Some(name), .. } = event {
+                    name.push('?');
+                }
+            }
+        }),
+        ("a place in the guest", |row| row.journal.iter_mut().for_each(|journal| journal.digest ^= 1)),
+    ];
+    for (what, change) in changes {
+        let mut changed = 0;
+        for row in 0..log.0.len() {
+            let mut other = log.clone();
+            change(&mut other.0[row]);
+            if other != log {
+                changed += 1;
+                let replayed = other.try_replay("order", Arc::new(Silent));
+                assert!(matches!(replayed, Err(ReplayError::Diverged(_))), "{what} in row {row}: {replayed:?}");
+            }
+        }
+        assert!(changed > 0, "no row has {what}");
+    }
 }
 
 /// The resumed process dies as well, at the first place of each kind that it comes to.

@@ -40,8 +40,11 @@ fn seen(ended: &Ended) -> Value {
 #[test]
 fn clocks_and_hash_order_outside_steps_follow_from_the_seed_and_the_log() {
     let input = r#"{"case":"sources"}"#;
-    let (one, again, other) =
-        (everywhere("guest-faults", input, 1), everywhere("guest-faults", input, 1), everywhere("guest-faults", input, 2));
+    let (one, again, other) = (
+        everywhere("guest-faults", input, 1),
+        everywhere("guest-faults", input, 1),
+        everywhere("guest-faults", input, 2),
+    );
     assert_eq!(one.result(), again.result());
     assert_eq!(one.essence(), again.essence());
     let (one, other) = (seen(&one), seen(&other));
@@ -56,7 +59,8 @@ fn clocks_and_hash_order_outside_steps_follow_from_the_seed_and_the_log() {
 #[test]
 fn random_numbers_outside_steps_follow_from_the_seed() {
     let input = r#"{"orderId":"42","amount":12.5}"#;
-    let (one, again, other) = (everywhere("order", input, 1), everywhere("order", input, 1), everywhere("order", input, 2));
+    let (one, again, other) =
+        (everywhere("order", input, 1), everywhere("order", input, 1), everywhere("order", input, 2));
     assert_eq!(one.result(), again.result());
     assert_ne!(seen(&one)["transactionId"], seen(&other)["transactionId"]);
 }

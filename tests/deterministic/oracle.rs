@@ -67,8 +67,8 @@ fn real(ended: &Ended, with_invocations: bool) -> Result<Seen, String> {
 }
 
 fn same(how: &str, real: &Seen, model: &Seen) -> Result<(), String> {
-    if let Some(at) = (0..real.history.len().max(model.history.len()))
-        .find(|at| real.history.get(*at) != model.history.get(*at))
+    if let Some(at) =
+        (0..real.history.len().max(model.history.len())).find(|at| real.history.get(*at) != model.history.get(*at))
     {
         let listed = |seen: &Seen| {
             let line = |(time, name, id): &Line| {

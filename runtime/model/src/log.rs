@@ -272,9 +272,8 @@ impl Log {
 
     /// Attempts (operation id, number from 1) that were started and have no outcome.
     pub fn open_attempts(&self) -> impl Iterator<Item = (String, u32)> {
-        let open = |operation: &Recorded| {
-            matches!(operation.what, What::Step(_)) && operation.status == Status::Started
-        };
+        let open =
+            |operation: &Recorded| matches!(operation.what, What::Step(_)) && operation.status == Status::Started;
         let attempts = self.operations.iter().filter(move |(_, operation)| open(operation));
         attempts.map(|(id, operation)| (id.clone(), operation.finished_attempts + 1))
     }

@@ -112,8 +112,12 @@ impl Place {
         // EXTRA until the log is a write-ahead log: a new file gets that mode in a transaction with a rollback journal,
         // whose deletion only EXTRA makes durable. Were it to come back after loss of power, it would undo the file.
         connection.execute_batch("PRAGMA synchronous = EXTRA").map_err(open)?;
-        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(open)?;
-        if mode != "wal" {
+        // Read to its end: the answer comes before the transaction that writes the mode, and only then does that fail.
+        let modes = connection.prepare("PRAGMA journal_mode = WAL").and_then(|mut change| {
+            let modes = change.query_map([], |row| row.get::<_, String>(0))?;
+            modes.collect::<Result<Vec<String>, _>>()
+        });
+        if modes.map_err(open)? != ["wal"] {
             return Err(StoreError::Unavailable(format!(
                 "{} is on a file system without shared memory, which the write-ahead log needs; use a local one",
                 self.path.display()

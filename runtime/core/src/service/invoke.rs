@@ -25,7 +25,7 @@ pub enum Invoked {
 }
 
 impl DurableService {
-    /// Begins an invocation, after it recorded what has come due and, in a process that has not seen the execution
+    /// Begins an invocation, after it recorded what has come due or, in a process that has not seen the execution
     /// before, an invocation that was lost with its host. A running invocation is superseded: its token dies.
     ///
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.

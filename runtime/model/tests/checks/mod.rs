@@ -65,7 +65,8 @@ pub(crate) fn replay_sees_the_same(program: &Program, script: &Script) -> Result
 /// The log without invocations' ends: what a crash must not change.
 fn essence(log: &Log) -> Vec<(Millis, Vec<Event>)> {
     let rows = log.transitions().iter().map(|row| {
-        let events = row.events.iter().filter(|event| !matches!(event, Event::InvocationCompleted(_))).cloned().collect();
+        let events =
+            row.events.iter().filter(|event| !matches!(event, Event::InvocationCompleted(_))).cloned().collect();
         (row.at, events)
     });
     rows.filter(|(_, events): &(_, Vec<Event>)| !events.is_empty()).collect()
@@ -75,8 +76,8 @@ fn essence(log: &Log) -> Vec<(Millis, Vec<Event>)> {
 /// its process died (always, under at-most-once) counts as one whose body trapped; otherwise a crash interrupts nothing.
 fn same_run(program: &Program, script: &Script, clean: &Run, other: &Run, how: &str) -> Result<(), String> {
     ensure!(other.stop == Stop::Ended, "{how}: did not end: {:?}", other.stop);
-    let trapped = (!other.orphans.is_empty())
-        .then(|| run(program, &Script { traps: other.orphans.clone(), ..script.clone() }));
+    let trapped =
+        (!other.orphans.is_empty()).then(|| run(program, &Script { traps: other.orphans.clone(), ..script.clone() }));
     let expected = trapped.as_ref().unwrap_or(clean);
     for attempt in &other.interruptions {
         let expected = attempt.at_most_once || expected.interruptions.contains(attempt);
