@@ -68,6 +68,7 @@ fn json_progress_is_an_object_a_line_and_ends_with_the_result() {
     assert_eq!(kinds("waiting"), [json!({ "event": "waiting", "until": "2026-01-01T00:00:10.021Z" })]);
     let text: String = kinds("output").iter().filter_map(|event| event["text"].as_str()).collect();
     assert_eq!(text, "validate 42\ncharge 12.50\nconfirm 42\n");
+    assert_eq!(kinds("output").len(), 3, "an event for each thing written, and no more");
     assert_eq!(kinds("log").len(), 3);
     let result: Value = serde_json::from_str(CONFIRMED).unwrap();
     assert_eq!(events.last(), Some(&json!({ "event": "ended", "status": "SUCCEEDED", "result": result })));
