@@ -23,8 +23,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn main() {
     let wasm = std::fs::read(guest()).expect("the guest was built");
-    let directory = tempfile::tempdir_in(std::env::var_os("EVERSTEP_BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into()))
-        .expect("a directory");
+    let directory =
+        tempfile::tempdir_in(std::env::var_os("EVERSTEP_BENCH_DIR").unwrap_or_else(|| std::env::temp_dir().into()))
+            .expect("a directory");
     let bench = Bench { wasm, directory: directory.path().to_owned() };
     println!("{:48} {:>14} {:>14} {:>8}", "", "everstep", "floor", "ratio");
     bench.sequential();
@@ -100,7 +101,9 @@ impl Bench {
         const TURNS: u32 = 8;
         let embedded = self.real("sequential.db");
         let mut floor = Floor::open(&self.directory.join("floor.db"));
-        for (label, verify) in [("sequential steps, verified", Verify::Always), ("sequential steps, not verified", Verify::Off)] {
+        for (label, verify) in
+            [("sequential steps, verified", Verify::Always), ("sequential steps, not verified", Verify::Off)]
+        {
             let (mut ours, mut bare) = (Duration::ZERO, Duration::ZERO);
             for turn in 0..TURNS {
                 bare += timed(|| floor.commits(STEPS));
@@ -136,14 +139,25 @@ impl Bench {
             let embedded = self.simulated(Arc::new(everstep_core::store::memory::MemoryStore::new()));
             let arn = self.start(&embedded, "replay", steps, 3);
             let suspended = drive(&embedded, &arn, Verify::Off, Some(Duration::ZERO));
-            assert_eq!(suspended, Driven::Closed(ExecutionStatus::Succeeded), "{:?}", embedded.service().describe(&arn).map(|it| it.error));
+            assert_eq!(
+                suspended,
+                Driven::Closed(ExecutionStatus::Succeeded),
+                "{:?}",
+                embedded.service().describe(&arn).map(|it| it.error)
+            );
             // Three waits: the log was read and replayed four times; one more is what verification adds.
             let again = self.start(&embedded, "replay-again", steps, 0);
             let without = timed(|| finish(&embedded, &again, Verify::Off));
             let third = self.start(&embedded, "replay-third", steps, 3);
             let with = timed(|| finish(&embedded, &third, Verify::Off));
             let replays = with.saturating_sub(without).as_secs_f64() / 3.0;
-            line(&format!("replay of {steps} steps, log read included"), steps as f64 / replays / 1e6, 1.0, "M/s", true);
+            line(
+                &format!("replay of {steps} steps, log read included"),
+                steps as f64 / replays / 1e6,
+                1.0,
+                "M/s",
+                true,
+            );
         }
     }
 
@@ -166,8 +180,17 @@ impl Bench {
         let run = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_everstep"));
             command.current_dir(&self.directory).env("EVERSTEP_CACHE_DIR", self.directory.join("cache")).args([
-                "run", &guest().display().to_string(), "--name", "recovery", "--data", "recovery.db", "--json",
-                "--max-operations", "100000", "--input", "{\"steps\":20000,\"waits\":0}",
+                "run",
+                &guest().display().to_string(),
+                "--name",
+                "recovery",
+                "--data",
+                "recovery.db",
+                "--json",
+                "--max-operations",
+                "100000",
+                "--input",
+                "{\"steps\":20000,\"waits\":0}",
             ]);
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("everstep runs")
         };
@@ -185,7 +208,13 @@ impl Bench {
         let recovered = begun.elapsed();
         second.kill().and_then(|()| second.wait()).expect("killed");
         let nothing = timed(|| drop(Command::new("true").status()));
-        line("recovery after kill -9, 1,000 steps", recovered.as_secs_f64() * 1e3, nothing.as_secs_f64() * 1e3, "ms", false);
+        line(
+            "recovery after kill -9, 1,000 steps",
+            recovered.as_secs_f64() * 1e3,
+            nothing.as_secs_f64() * 1e3,
+            "ms",
+            false,
+        );
     }
 
     /// A new process, native code in the cache, to the result of one step.
@@ -194,13 +223,24 @@ impl Bench {
         for number in 0..10 {
             let mut command = Command::new(env!("CARGO_BIN_EXE_everstep"));
             command.current_dir(&self.directory).env("EVERSTEP_CACHE_DIR", self.directory.join("cache")).args([
-                "run", &guest().display().to_string(), "--data", &format!("cold{number}.db"), "--input", "{\"steps\":1,\"waits\":0}",
+                "run",
+                &guest().display().to_string(),
+                "--data",
+                &format!("cold{number}.db"),
+                "--input",
+                "{\"steps\":1,\"waits\":0}",
             ]);
             command.stdout(Stdio::null()).stderr(Stdio::null());
             best = best.min(timed(|| assert!(command.status().expect("everstep runs").success())));
         }
         let nothing = (0..10).map(|_| timed(|| drop(Command::new("true").status()))).min().unwrap_or_default();
-        line("cold process, new database, to its result", best.as_secs_f64() * 1e3, nothing.as_secs_f64() * 1e3, "ms", false);
+        line(
+            "cold process, new database, to its result",
+            best.as_secs_f64() * 1e3,
+            nothing.as_secs_f64() * 1e3,
+            "ms",
+            false,
+        );
     }
 
     /// Bytes and syncs a step.
@@ -214,8 +254,15 @@ impl Bench {
         finish(&embedded, &arn, Verify::Off);
         let after = disk.counts();
         drop(embedded);
-        let bytes: usize = disk.files().iter().filter(|(name, _)| name.ends_with("log.db")).map(|(_, file)| file.len()).sum();
-        line("log, bytes a step in the database file", bytes.saturating_sub(self.wasm.len()) as f64 / STEPS as f64, 200.0, "B", false);
+        let bytes: usize =
+            disk.files().iter().filter(|(name, _)| name.ends_with("log.db")).map(|(_, file)| file.len()).sum();
+        line(
+            "log, bytes a step in the database file",
+            bytes.saturating_sub(self.wasm.len()) as f64 / STEPS as f64,
+            200.0,
+            "B",
+            false,
+        );
         line("log, syncs a step", (after.syncs - before.syncs) as f64 / STEPS as f64, 1.0, "", false);
     }
 }

@@ -7,6 +7,7 @@
 
 mod clock;
 mod divergence;
+mod guest_values;
 mod host;
 mod journal;
 mod random;
@@ -21,7 +22,9 @@ use everstep_core::protocol::{
     Journal, Operation, OperationId, ServiceError, Timestamp, limits,
 };
 use everstep_sandbox::durable::LogLevel;
-use everstep_sandbox::{CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap, TrapKind};
+use everstep_sandbox::{
+    CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap, TrapKind,
+};
 use host::{Halt, WorkflowHost};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -225,9 +228,7 @@ impl Worker {
         reported: &InvocationOutput,
         memory: &FinalMemory,
     ) -> Result<(), Box<Divergence>> {
-        let ended_otherwise = |requested: String| {
-            Box::new(Divergence::End { recorded: summary(reported), requested })
-        };
+        let ended_otherwise = |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested });
         let replay = WorkflowHost::shadow_of(live);
         let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
         let run = guest.run(workflow, Box::new(replay)).map_err(|error| ended_otherwise(format!("{error:#}")))?;
@@ -287,10 +288,7 @@ fn summary(output: &InvocationOutput) -> String {
 }
 
 /// From how the guest ended to what is reported; makes durable what is still in the batch.
-fn conclude(
-    ended: Ended,
-    host: &mut WorkflowHost,
-) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
     let output = match ended {
         Ended::Stopped(Stop::Suspend) => return Ok(Ok(InvocationOutput::Pending)),
         Ended::Stopped(Stop::Host) => return halted(host),
@@ -373,15 +371,23 @@ enum Fault {
 
 fn fault(trap: &Trap, host: &WorkflowHost) -> Fault {
     if let Some(body) = trap.body {
-        let step = host.operation(body).map_or_else(String::new, |(id, name)| format!(" {}", name.unwrap_or(id.as_str())));
+        let step =
+            host.operation(body).map_or_else(String::new, |(id, name)| format!(" {}", name.unwrap_or(id.as_str())));
         let message = format!("the body of step{step} died: {}", trap.message);
-        return Fault::Invocation(ErrorObject { stack_trace: trap.frames.clone(), ..ErrorObject::new("Runtime.ExitError", message) });
+        return Fault::Invocation(ErrorObject {
+            stack_trace: trap.frames.clone(),
+            ..ErrorObject::new("Runtime.ExitError", message)
+        });
     }
-    let error = |kind: &str, message: String| ErrorObject { stack_trace: trap.frames.clone(), ..ErrorObject::new(kind, message) };
+    let error = |kind: &str, message: String| ErrorObject {
+        stack_trace: trap.frames.clone(),
+        ..ErrorObject::new(kind, message)
+    };
     match trap.kind {
-        TrapKind::Deterministic => {
-            Fault::Workflow(error("WorkflowPanicked", format!("the workflow died: {}{}", trap.message, said(&host.stderr_tail))))
-        }
+        TrapKind::Deterministic => Fault::Workflow(error(
+            "WorkflowPanicked",
+            format!("the workflow died: {}{}", trap.message, said(&host.stderr_tail)),
+        )),
         TrapKind::StackOverflow => Fault::Invocation(error("Runtime.StackOverflow", trap.message.clone())),
         TrapKind::Timeout => Fault::Invocation(error("Sandbox.Timedout", trap.message.clone())),
         TrapKind::Host => Fault::Invocation(error("Sandbox.Failure", trap.message.clone())),

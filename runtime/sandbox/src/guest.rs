@@ -180,13 +180,13 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
     let (kind, message) = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<Stop>()) {
         (_, Some(Stop::Refused(text))) if body.is_some() => (TrapKind::Deterministic, text.clone()),
         (_, Some(_)) => return Ended::Stopped(error.downcast::<Stop>().unwrap_or(Stop::Suspend)),
-        (Some(wasmtime::Trap::StackOverflow), _) => (
-            TrapKind::StackOverflow,
-            "the guest's call stack overflowed; look for recursion without an end".to_owned(),
-        ),
-        (Some(wasmtime::Trap::Interrupt), _) => {
-            (TrapKind::Timeout, "a stretch of guest code exceeded its time limit; look for a loop without an end".to_owned())
+        (Some(wasmtime::Trap::StackOverflow), _) => {
+            (TrapKind::StackOverflow, "the guest's call stack overflowed; look for recursion without an end".to_owned())
         }
+        (Some(wasmtime::Trap::Interrupt), _) => (
+            TrapKind::Timeout,
+            "a stretch of guest code exceeded its time limit; look for a loop without an end".to_owned(),
+        ),
         (Some(wasmtime::Trap::MemoryOutOfBounds), _) => {
             // The shadow stack grows down to address 0, so running off it is an access out of bounds: the same on every
             // machine, unlike an overflow of the host's stack.

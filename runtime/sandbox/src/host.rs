@@ -1,8 +1,6 @@
 //! What the sandbox asks of whoever runs a workflow: the other side of every call a guest can make.
 
-use crate::durable::{
-    ErrorObject, Event, ExecutionInfo, LogLevel, Operation, StepOptions, StepOutcome,
-};
+use crate::durable::{ErrorObject, Event, ExecutionInfo, LogLevel, Operation, StepOptions, StepOutcome};
 
 /// Where output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +57,14 @@ pub trait Host: std::any::Any + Send {
     /// The same for every attempt and replay of this operation.
     fn idempotency_key(&mut self, operation: Operation) -> Result<String, Stop>;
     /// A log line; `in_body` if a step's body wrote it.
-    fn log(&mut self, in_body: bool, operation: Operation, level: LogLevel, message: String, fields: Vec<(String, String)>);
+    fn log(
+        &mut self,
+        in_body: bool,
+        operation: Operation,
+        level: LogLevel,
+        message: String,
+        fields: Vec<(String, String)>,
+    );
     /// The workflow's result.
     fn finish(&mut self, outcome: Result<Option<String>, ErrorObject>) -> Result<(), Stop>;
 

@@ -42,7 +42,8 @@ pub enum NotAWorkflow {
     UnknownImport(String, &'static str),
 }
 
-const PROVIDED: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:random/", "wasi:io/", "wasi:filesystem/", "wasi:sockets/"];
+const PROVIDED: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:random/", "wasi:io/", "wasi:filesystem/", "wasi:sockets/"];
 
 /// Reads a component's imports, exports and core modules. Linear in its size; executes nothing.
 pub fn inspect(wasm: &[u8]) -> Result<Shape, NotAWorkflow> {

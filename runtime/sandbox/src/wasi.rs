@@ -69,7 +69,8 @@ pub(crate) fn context(
             // Port 0 is a local address to bind to, which every connection has.
             let allowed = watched.in_body() && (address.port() == 0 || allow.contains(&address));
             if watched.in_body() && !allowed {
-                let notice = format!("everstep: {address} is not on the allow list; grant it with --allow-net {address}\n");
+                let notice =
+                    format!("everstep: {address} is not on the allow list; grant it with --allow-net {address}\n");
                 watched.notice(&notice);
             }
             Box::pin(async move { allowed })

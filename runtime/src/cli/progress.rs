@@ -1,7 +1,9 @@
 //! What a user sees while an execution runs: a moving line on a terminal, plain lines in a pipe, or JSON.
 
 use crate::worker::Observer;
-use everstep_core::protocol::{ErrorObject, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp};
+use everstep_core::protocol::{
+    ErrorObject, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp,
+};
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -132,7 +134,9 @@ impl Observer for Progress {
         match self.format {
             Format::Terminal => self.bar.set_message(format!("step {name}, attempt {attempt}")),
             Format::Plain => {}
-            Format::Json => self.json(&json!({ "event": "running", "id": id.as_str(), "name": name, "attempt": attempt })),
+            Format::Json => {
+                self.json(&json!({ "event": "running", "id": id.as_str(), "name": name, "attempt": attempt }))
+            }
         }
     }
 
@@ -158,10 +162,9 @@ impl Observer for Progress {
                 format!(" {} s", operation.seconds.unwrap_or_default())
             }
             OperationStatus::Started | OperationStatus::Ready => return,
-            OperationStatus::Pending => operation
-                .error
-                .as_ref()
-                .map_or_else(String::new, |error| format!(": attempt {} failed, will retry: {error}", operation.attempt)),
+            OperationStatus::Pending => operation.error.as_ref().map_or_else(String::new, |error| {
+                format!(": attempt {} failed, will retry: {error}", operation.attempt)
+            }),
             _ => operation.error.as_ref().map_or_else(String::new, |error| format!(": {error}")),
         };
         self.line(&format!("  {} {}{detail}", mark(status), label(operation)));

@@ -41,7 +41,8 @@ impl Source {
         let name = match self {
             Self::Component(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Crate(path) => {
-                let path = path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))?;
+                let path =
+                    path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))?;
                 package_name(&path)?
             }
         };
@@ -128,7 +129,9 @@ fn ensure_target() -> Result<(), Failure> {
         let output = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
         let directory = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
         let mut entries = std::fs::read_dir(directory).ok()?;
-        entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd"))).then_some(())
+        entries
+            .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd")))
+            .then_some(())
     };
     if there().is_some() {
         return Ok(());

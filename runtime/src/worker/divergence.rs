@@ -58,7 +58,12 @@ pub enum Divergence {
 }
 
 /// `STEP "charge"` as people read it.
-pub(crate) fn describe(kind: OperationType, sub_type: Option<&str>, name: Option<&str>, seconds: Option<u32>) -> String {
+pub(crate) fn describe(
+    kind: OperationType,
+    sub_type: Option<&str>,
+    name: Option<&str>,
+    seconds: Option<u32>,
+) -> String {
     let mut text = kind.as_str().to_owned();
     if let Some(sub_type) = sub_type {
         text += &format!(" ({sub_type})");

@@ -79,11 +79,7 @@ impl HostPollable for GuestState {
     }
 
     fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        if self.in_body() {
-            self.wait_live(vec![pollable]).map(drop)
-        } else {
-            self.wait(&[pollable]).map(drop)
-        }
+        if self.in_body() { self.wait_live(vec![pollable]).map(drop) } else { self.wait(&[pollable]).map(drop) }
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {

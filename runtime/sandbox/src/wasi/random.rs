@@ -17,13 +17,21 @@ impl GuestState {
             ))));
         }
         let mut bytes = vec![0; count as usize];
-        if self.in_body() { self.host.body_random(&mut bytes) } else { self.host.random(&mut bytes) }
+        if self.in_body() {
+            self.host.body_random(&mut bytes)
+        } else {
+            self.host.random(&mut bytes)
+        }
         Ok(bytes)
     }
 
     fn random_u64(&mut self) -> u64 {
         let mut bytes = [0; 8];
-        if self.in_body() { self.host.body_random(&mut bytes) } else { self.host.random(&mut bytes) }
+        if self.in_body() {
+            self.host.body_random(&mut bytes)
+        } else {
+            self.host.random(&mut bytes)
+        }
         u64::from_le_bytes(bytes)
     }
 }

@@ -18,7 +18,9 @@ impl GuestState {
         }
         let notice = format!("everstep: {what} refused outside a step: do network I/O inside ctx.step()\n");
         self.drain_output().map_err(SocketError::trap)?;
-        self.host.output(Stream::Stderr, notice.as_bytes()).map_err(|stop| SocketError::trap(crate::durable::stop(stop)))?;
+        self.host
+            .output(Stream::Stderr, notice.as_bytes())
+            .map_err(|stop| SocketError::trap(crate::durable::stop(stop)))?;
         Err(ErrorCode::AccessDenied.into())
     }
 }

@@ -1,0 +1,75 @@
+//! Between the guest's values and the protocol's: conversions, and the bounds a guest has to keep.
+
+use everstep_core::protocol::{ErrorObject, Operation, OperationStatus, limits};
+use everstep_sandbox::Stop;
+use everstep_sandbox::durable::{self, Outcome};
+
+/// Names and outcomes are quoted in messages up to this many characters.
+const QUOTE: usize = 120;
+
+/// How a recorded operation ended, as the guest is told.
+pub(super) fn outcome_of(operation: &Operation) -> Outcome {
+    let error = || error_out(operation.error.clone().unwrap_or_default());
+    match operation.status {
+        OperationStatus::Succeeded => Outcome::Succeeded(operation.result.clone()),
+        OperationStatus::TimedOut => Outcome::TimedOut(error()),
+        OperationStatus::Stopped => Outcome::Stopped(error()),
+        _ => Outcome::Failed(error()),
+    }
+}
+
+pub(super) fn error_out(error: ErrorObject) -> durable::ErrorObject {
+    durable::ErrorObject {
+        message: error.message.unwrap_or_default(),
+        error_type: error.error_type.unwrap_or_default(),
+        data: error.data,
+        stack_trace: error.stack_trace,
+    }
+}
+
+pub(super) fn error_in(error: durable::ErrorObject) -> ErrorObject {
+    ErrorObject {
+        error_type: Some(error.error_type).filter(|text| !text.is_empty()),
+        message: Some(error.message),
+        data: error.data,
+        stack_trace: error.stack_trace,
+    }
+}
+
+/// AWS's `OperationName`.
+pub(super) fn check_name(name: Option<&str>) -> Result<(), Stop> {
+    let Some(name) = name else { return Ok(()) };
+    if (1..=limits::OPERATION_NAME).contains(&name.len()) && name.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(QUOTE).collect();
+    Err(Stop::Refused(format!("operation name {shown:?} is not allowed: give 1..256 printable ASCII characters")))
+}
+
+/// AWS's bounds of waits and retry delays.
+pub(super) fn check_seconds(seconds: u32) -> Result<(), Stop> {
+    if (1..=limits::MAX_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(Stop::Refused(format!("{seconds} s is no duration of a wait: give 1..{} s (366 days)", limits::MAX_SECONDS)))
+}
+
+/// An outcome in a message.
+pub(super) fn quoted(outcome: &Result<Option<String>, ErrorObject>) -> String {
+    let text = match outcome {
+        Ok(Some(result)) => format!("succeeded with {result}"),
+        Ok(None) => "succeeded".to_owned(),
+        Err(error) => format!("failed with {error}"),
+    };
+    if text.chars().count() <= QUOTE { text } else { text.chars().take(QUOTE).chain("...".chars()).collect() }
+}
+
+/// AWS's `OperationSubType`: 1..32 characters of `[a-zA-Z0-9-_]`.
+pub(super) fn check_sub_type(given: &str) -> Result<(), Stop> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=32).contains(&given.len()) && given.bytes().all(plain) {
+        return Ok(());
+    }
+    let shown: String = given.chars().take(QUOTE).collect();
+    Err(Stop::Refused(format!("context sub type {shown:?} is not allowed: give 1..32 characters of [a-zA-Z0-9-_]")))
+}

@@ -1,0 +1,312 @@
+//! What each of the guest's calls does: `everstep:workflow/durable`, and the parts of WASI that depend on the log.
+
+use super::super::divergence::Divergence;
+use super::super::guest_values::{check_seconds, check_sub_type, error_in, quoted};
+use super::super::journal::Call;
+use super::super::random::{hash_seed, idempotency_key};
+use super::{Halt, Mode, STDERR_TAIL, WorkflowHost};
+use crate::failpoint::{Failpoint, hit};
+use everstep_core::protocol::{OperationAction, OperationStatus, OperationType, OperationUpdate};
+use everstep_sandbox::durable::{
+    self, Event, ExecutionInfo, LogLevel, RetryReason, StepOptions, StepOutcome, StepSemantics,
+};
+use everstep_sandbox::{Host, Stop, Stream};
+use std::time::Duration;
+
+impl Host for WorkflowHost {
+    fn execution(&mut self) -> ExecutionInfo {
+        ExecutionInfo {
+            arn: self.started.arn.clone(),
+            name: self.started.name.clone(),
+            function_name: self.started.function.clone(),
+            function_version: self.started.version.clone(),
+        }
+    }
+
+    fn input(&mut self) -> Option<String> {
+        self.started.input.clone()
+    }
+
+    fn begin_step(&mut self, parent: u64, options: StepOptions) -> Result<u64, Stop> {
+        let at_most_once = options.semantics == StepSemantics::AtMostOncePerRetry;
+        self.calls.call(Call::BeginStep).word(parent).optional(options.name.as_deref()).word(u64::from(at_most_once));
+        let (number, _) = self.begin(parent, OperationType::Step, options.name, "Step".into(), None)?;
+        self.begun[number as usize - 1].at_most_once = at_most_once;
+        let status = self.recorded.get(&self.begun[number as usize - 1].id).map(|operation| operation.status);
+        if matches!(status, None | Some(OperationStatus::Ready | OperationStatus::Started)) {
+            self.runnable.insert(number);
+        }
+        self.check_journal()?;
+        Ok(number)
+    }
+
+    fn begin_wait(&mut self, parent: u64, name: Option<String>, seconds: u32) -> Result<u64, Stop> {
+        check_seconds(seconds)?;
+        self.calls.call(Call::BeginWait).word(parent).optional(name.as_deref()).word(u64::from(seconds));
+        let (number, recorded) = self.begin(parent, OperationType::Wait, name, "Wait".into(), Some(seconds))?;
+        if !recorded {
+            let start = self.update(number, OperationAction::Start);
+            self.batch.push(start);
+        }
+        self.check_journal()?;
+        Ok(number)
+    }
+
+    fn begin_context(&mut self, parent: u64, name: Option<String>, sub_type: String) -> Result<u64, Stop> {
+        check_sub_type(&sub_type)?;
+        self.calls.call(Call::BeginContext).word(parent).optional(name.as_deref()).text(&sub_type);
+        let (number, recorded) = self.begin(parent, OperationType::Context, name, sub_type.into(), None)?;
+        if !recorded {
+            let start = self.update(number, OperationAction::Start);
+            self.batch.push(start);
+        }
+        self.check_journal()?;
+        Ok(number)
+    }
+
+    fn end_context(&mut self, context: u64, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
+        let outcome = outcome.map_err(error_in);
+        let entry = self.calls.call(Call::EndContext).word(context);
+        match &outcome {
+            Ok(result) => entry.word(1).optional(result.as_deref()),
+            Err(error) => entry.word(0).optional(error.message.as_deref()),
+        };
+        let slot = self.slot(context)?;
+        if slot.kind != OperationType::Context {
+            return Err(Stop::Refused(format!("operation {context} is no context: it cannot be ended as one")));
+        }
+        let id = slot.id.clone();
+        let recorded = self.recorded.get(&id).filter(|operation| operation.status.is_terminal());
+        match recorded {
+            Some(operation) => {
+                let before = match operation.status {
+                    OperationStatus::Succeeded => Ok(operation.result.clone()),
+                    _ => Err(operation.error.clone().unwrap_or_default()),
+                };
+                if before != outcome {
+                    let (recorded, requested) = (quoted(&before), quoted(&outcome));
+                    return Err(self.diverged(Divergence::Outcome { id, recorded, requested }));
+                }
+            }
+            None => {
+                let action = if outcome.is_ok() { OperationAction::Succeed } else { OperationAction::Fail };
+                let mut update = self.update(context, action);
+                update.replay_children = true;
+                match outcome {
+                    Ok(result) => update.payload = result,
+                    Err(error) => update.error = Some(error),
+                }
+                self.batch.push(update);
+            }
+        }
+        self.check_journal()
+    }
+
+    fn cancel(&mut self, operation: u64) -> Result<(), Stop> {
+        self.calls.call(Call::Cancel).word(operation);
+        let slot = self.slot(operation)?;
+        let (kind, id, first) = (slot.kind, slot.id.clone(), !slot.cancelled);
+        slot.cancelled = true;
+        self.runnable.remove(&operation);
+        if first && kind == OperationType::Wait {
+            let unsent =
+                self.batch.iter().position(|update| update.id == id && update.action == OperationAction::Start);
+            let open = self.recorded.get(&id).is_some_and(|recorded| recorded.status == OperationStatus::Started);
+            if let Some(unsent) = unsent {
+                self.batch.remove(unsent);
+            } else if open {
+                let cancel = self.update(operation, OperationAction::Cancel);
+                self.batch.push(cancel);
+            }
+        }
+        self.check_journal()
+    }
+
+    fn next(&mut self) -> Result<Event, Stop> {
+        loop {
+            if let Some(event) = self.deliver()? {
+                return Ok(event);
+            }
+            self.check_claims()?;
+            if matches!(self.mode, Mode::Shadow) {
+                return Err(self.suspended());
+            }
+            if self.urgent() && self.flush()? {
+                continue;
+            }
+            let Some(number) = self.runnable.first().copied() else {
+                if self.flush()? {
+                    continue;
+                }
+                return Err(self.suspended());
+            };
+            let interrupted = self.interrupted(number);
+            let begun = &self.begun[number as usize - 1];
+            if begun.at_most_once && !interrupted && !begun.start_sent {
+                let start = self.update(number, OperationAction::Start);
+                self.batch.push(start);
+                self.begun[number as usize - 1].start_sent = true;
+                self.flush()?;
+            }
+            self.runnable.remove(&number);
+            return Ok(self.open_body(number, interrupted));
+        }
+    }
+
+    fn end(&mut self, operation: u64, outcome: StepOutcome) -> Result<(), Stop> {
+        hit(Failpoint::InBody);
+        if self.halt.is_some() {
+            return Err(Stop::Host);
+        }
+        let interrupted = self.interrupted(operation);
+        self.body = None;
+        if !interrupted && !self.slot(operation)?.start_sent {
+            let start = self.update(operation, OperationAction::Start);
+            self.batch.push(start);
+        }
+        self.begun[operation as usize - 1].start_sent = true;
+        let update = match outcome {
+            StepOutcome::Succeed(result) => {
+                OperationUpdate { payload: result, ..self.update(operation, OperationAction::Succeed) }
+            }
+            StepOutcome::Fail(error) => {
+                OperationUpdate { error: Some(error_in(error)), ..self.update(operation, OperationAction::Fail) }
+            }
+            StepOutcome::Retry(retry) => {
+                check_seconds(retry.delay_seconds)?;
+                let mut update = self.update(operation, OperationAction::Retry);
+                update.seconds = Some(retry.delay_seconds);
+                match retry.reason {
+                    RetryReason::Error(error) => update.error = Some(error_in(error)),
+                    RetryReason::State(state) => update.payload = state,
+                }
+                update
+            }
+        };
+        self.batch.push(update);
+        Ok(())
+    }
+
+    fn operation_id(&mut self, operation: u64) -> Result<String, Stop> {
+        Ok(self.slot(operation)?.id.as_str().to_owned())
+    }
+
+    fn idempotency_key(&mut self, operation: u64) -> Result<String, Stop> {
+        let arn = self.started.arn.clone();
+        Ok(idempotency_key(&arn, &self.slot(operation)?.id))
+    }
+
+    fn log(&mut self, in_body: bool, operation: u64, level: LogLevel, message: String, fields: Vec<(String, String)>) {
+        if in_body {
+            hit(Failpoint::InBody);
+        } else {
+            let repeats = self.repeats();
+            self.calls.call(Call::Log).word(operation).text(&message);
+            if repeats {
+                return;
+            }
+        }
+        let name = self.operation(operation).map(|(id, name)| name.unwrap_or(id.as_str()).to_owned());
+        self.observer.log(name.as_deref(), level, &message, &fields);
+    }
+
+    fn finish(&mut self, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
+        let outcome = outcome.map_err(error_in);
+        let entry = self.calls.call(Call::Finish);
+        match &outcome {
+            Ok(result) => entry.word(1).optional(result.as_deref()),
+            Err(error) => entry.word(0).optional(error.message.as_deref()),
+        };
+        self.outcome = Some(outcome);
+        self.check_journal()
+    }
+
+    fn clock(&mut self) -> u64 {
+        let now = self.clock.read();
+        self.calls.call(Call::Clock).word(now);
+        now
+    }
+
+    fn block_until(&mut self, deadline: u64) -> Result<(), Stop> {
+        self.calls.call(Call::Block).word(deadline);
+        let Some(remaining) = deadline.checked_sub(self.clock.nanos()).filter(|left| *left > 0) else {
+            return self.check_journal();
+        };
+        // Setting the timer and looking at it were reads, which moved the clock: a sleep of a second is one of a second.
+        let remaining = Duration::from_millis(remaining.div_ceil(1_000_000));
+        let seconds = u32::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
+        let durable_wait = remaining >= Duration::from_secs(1);
+        let number = if durable_wait {
+            check_seconds(seconds)?;
+            let (number, recorded) =
+                self.begin(0, OperationType::Wait, Some("sleep".into()), "Wait".into(), Some(seconds))?;
+            if !recorded {
+                let start = self.update(number, OperationAction::Start);
+                self.batch.push(start);
+            }
+            number
+        } else {
+            self.begin(0, OperationType::Step, Some("sleep".into()), "Step".into(), None)?.0
+        };
+        self.check_journal()?;
+        let id = self.begun[number as usize - 1].id.clone();
+        loop {
+            if let Some(ended_at) = self.recorded.take_end(&id) {
+                self.clock.advance_to(ended_at);
+                self.clock.advance_to_nanos(deadline);
+                return Ok(());
+            }
+            self.check_claims()?;
+            if matches!(self.mode, Mode::Shadow) {
+                return Err(Stop::Suspend);
+            }
+            let asleep = self.recorded.get(&id).is_none_or(|operation| !operation.status.is_terminal());
+            if !durable_wait && asleep {
+                self.observer.sleeping(remaining);
+                self.environment.pause(remaining);
+                if self.recorded.get(&id).is_none() {
+                    let start = self.update(number, OperationAction::Start);
+                    self.batch.push(start);
+                }
+                let done = self.update(number, OperationAction::Succeed);
+                self.batch.push(done);
+            }
+            if !self.flush()? {
+                return Err(Stop::Suspend);
+            }
+        }
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) {
+        self.random.fill(bytes);
+        self.calls.call(Call::Random).bytes(bytes);
+    }
+
+    fn body_random(&mut self, bytes: &mut [u8]) {
+        if let Err(error) = self.body_random.fill(bytes) {
+            // The guest cannot be told; the run ends at its next call.
+            self.halt = Some(Halt::Machine(format!("the machine gives no random bytes: {error}")));
+        }
+    }
+
+    fn hash_seed(&mut self) -> (u64, u64) {
+        hash_seed(&self.started.seed)
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Stop> {
+        let repeats = self.repeats();
+        self.calls.call(Call::Output).word(stream as u64).bytes(bytes);
+        match stream {
+            Stream::Stdout => self.stdout.extend_from_slice(bytes),
+            Stream::Stderr => {
+                self.stderr_tail.extend_from_slice(bytes);
+                let excess = self.stderr_tail.len().saturating_sub(STDERR_TAIL);
+                self.stderr_tail.drain(..excess);
+            }
+        }
+        if !repeats && !(self.stdout_is_result && stream == Stream::Stdout) {
+            self.observer.output(stream, bytes);
+        }
+        self.check_journal()
+    }
+}
