@@ -13,7 +13,7 @@ use everstep_core::protocol::{
 use everstep_core::service::{Clock, DurableService, Entropy, Invoked, StartExecution, Started};
 use everstep_core::store::{Store, StoreError};
 use everstep_sandbox::{CompiledWorkflow, Sandbox, SandboxError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,28 @@ pub struct Embedded {
     sandbox: Sandbox,
     time: Arc<dyn Time>,
     workflows: Mutex<HashMap<ComponentDigest, CompiledWorkflow>>,
+    /// Executions that are being driven.
+    driving: Mutex<HashSet<ExecutionArn>>,
+}
+
+/// One driver an execution: a second one would supersede the first while the body of an at-most-once step still runs,
+/// and take the attempt for interrupted.
+struct Driving<'a> {
+    all: &'a Mutex<HashSet<ExecutionArn>>,
+    arn: &'a ExecutionArn,
+}
+
+impl<'a> Driving<'a> {
+    fn enter(all: &'a Mutex<HashSet<ExecutionArn>>, arn: &'a ExecutionArn) -> Option<Self> {
+        let entered = all.lock().unwrap_or_else(PoisonError::into_inner).insert(arn.clone());
+        entered.then_some(Self { all, arn })
+    }
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(self.arn);
+    }
 }
 
 /// Where [`Embedded::drive`] left an execution.
@@ -69,9 +91,12 @@ pub enum DriveError {
         /// Why.
         error: SandboxError,
     },
-    /// Its component is not there.
-    #[error("the workflow's component {0} is not in the database; restore the database from a copy")]
+    /// Its component is not there, or not what it was.
+    #[error("the workflow's component {0} is missing from the database or damaged; restore the database from a copy")]
     ComponentLost(ComponentDigest),
+    /// Another thread drives it.
+    #[error("the execution {0} is being run already; wait for it")]
+    Busy(ExecutionArn),
 }
 
 impl From<StoreError> for DriveError {
@@ -89,7 +114,7 @@ impl Embedded {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let service = Arc::new(DurableService::new(store, time.clone(), entropy));
-        Self { service, sandbox, time, workflows: Mutex::default() }
+        Self { service, sandbox, time, workflows: Mutex::default(), driving: Mutex::default() }
     }
 
     /// The durable service.
@@ -119,7 +144,8 @@ impl Embedded {
         if let Some(workflow) = workflows.get(&digest) {
             return Ok(workflow.clone());
         }
-        let wasm = self.service.store().component(digest)?.ok_or(DriveError::ComponentLost(digest))?;
+        let wasm = self.service.store().component(digest)?.filter(|wasm| ComponentDigest::of(wasm) == digest);
+        let wasm = wasm.ok_or(DriveError::ComponentLost(digest))?;
         let workflow = self.sandbox.load(&wasm).map_err(|error| DriveError::Component { digest, error })?;
         workflows.insert(digest, workflow.clone());
         Ok(workflow)
@@ -136,6 +162,7 @@ impl Embedded {
         observer: &Arc<dyn Observer>,
         patience: Option<Duration>,
     ) -> Result<Driven, DriveError> {
+        let _driving = Driving::enter(&self.driving, arn).ok_or_else(|| DriveError::Busy(arn.clone()))?;
         let worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
         loop {
             // It commits what has come due, and the loss of an earlier invocation.

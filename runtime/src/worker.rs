@@ -183,15 +183,14 @@ impl Worker {
         host.stdout_is_result = !workflow.shape().uses_durable;
         let observer = self.observer.clone();
         let run = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
-        let run = match run.run(workflow, Box::new(host)) {
-            Ok(run) => run,
-            Err(error) => return Err(Abandoned::Service(ServiceError::InvalidParameterValue(format!("{error:#}")))),
-        };
-        let Run { ended, host, memory, memory_from } = run;
+        let Run { ended, host, memory, memory_from } = run.run(workflow, Box::new(host));
+        // What the service or the machine decided, no replay of the guest can repeat.
+        let decided = !matches!(ended, Ended::Stopped(Stop::Host));
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &mut host)?;
-        if self.environment.verify == Verify::Always
+        if decided
+            && self.environment.verify == Verify::Always
             && let Ok(reported) = &output
         {
             let shadow = self.shadow(workflow, &host, reported, &memory);
@@ -231,7 +230,7 @@ impl Worker {
         let ended_otherwise = |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested });
         let replay = WorkflowHost::shadow_of(live);
         let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
-        let run = guest.run(workflow, Box::new(replay)).map_err(|error| ended_otherwise(format!("{error:#}")))?;
+        let run = guest.run(workflow, Box::new(replay));
         if let Ended::Trapped(trap) = &run.ended
             && trap.kind != TrapKind::Deterministic
         {
@@ -308,6 +307,9 @@ fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOu
         Ended::Trapped(trap) => match fault(&trap, host) {
             Fault::Workflow(error) => InvocationOutput::Failed(error),
             Fault::Invocation(error) => {
+                if trap.body.is_none() {
+                    host.body_never_opened();
+                }
                 if let Err(stop) = host.flush_interrupted() {
                     tracing::debug!(%stop, "the interrupted attempt could not be recorded");
                     return halted(host);

@@ -108,6 +108,7 @@ impl everstep::workflow::durable::Host for GuestState {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        self.output.charge(message.len() + fields.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>())?;
         let in_body = self.in_body();
         if !in_body {
             self.drain_output()?;

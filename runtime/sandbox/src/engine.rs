@@ -14,6 +14,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine};
@@ -198,9 +199,11 @@ impl Shape {
 /// Two files, each whole before it gets its name; the shape comes last, so that it vouches for the code.
 fn store(path: &Path, shape: &Shape, component: &Component) -> Result<(), Box<dyn std::error::Error>> {
     let put = |extension: &str, content: &[u8]| -> std::io::Result<()> {
-        let temporary = path.with_extension(format!("{extension}.{}", std::process::id()));
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        // A name of its own for each writer: two threads may be storing the same component.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{extension}.{}.{number}", std::process::id()));
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         file.sync_data()?;
         std::fs::rename(&temporary, path.with_extension(extension))

@@ -111,9 +111,8 @@ pub struct Run {
 }
 
 impl Guest {
-    /// Runs the workflow in a fresh instance on this thread. Errors of the guest are in [`Run::ended`]; an `Err` means
-    /// that it could not even start.
-    pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Result<Run, wasmtime::Error> {
+    /// Runs the workflow in a fresh instance on this thread, to whatever end.
+    pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Run {
         let in_body = Arc::new(AtomicBool::new(false));
         let output = Output::new(in_body.clone(), self.live_output, self.limits.output_bytes);
         let stdin = Stdin::new(self.stdin);
@@ -146,23 +145,37 @@ impl Guest {
         let result = workflow.instantiate_pre().instantiate(&mut store);
         store.data_mut().memory = crate::memory::collect();
         store.data_mut().start_stretch();
-        let result = result.and_then(|command: Command| command.wasi_cli_run().call_run(&mut store));
+        let memories = store.data().memory.len();
+        let result = result.and_then(|command: Command| {
+            if workflow.shape().uses_durable && memories != 1 {
+                wasmtime::bail!("its step bodies cannot be sealed: it has {memories} linear memories instead of one");
+            }
+            command.wasi_cli_run().call_run(&mut store)
+        });
         let state = store.data_mut();
         let mut ended = classify(result, state.body.as_ref().map(|body| body.operation));
-        if let (Err(error), Ended::Returned | Ended::Exited(_)) = (state.drain_output(), &ended) {
+        if let Ended::Trapped(Trap { kind: TrapKind::StackOverflow | TrapKind::Timeout | TrapKind::Host, .. }) = ended {
+            // Where such a fault strikes differs from run to run: what was written since the last call is shown, but
+            // is no call of the guest's.
+            state.output.show_pending();
+        } else if let (Err(error), Ended::Returned | Ended::Exited(_)) = (state.drain_output(), &ended) {
             ended = classify(Err(error), None);
         }
         let state = store.into_data();
         let memory = (state.memory.len() == 1).then(|| state.memory[0].clone());
-        Ok(Run { ended, host: state.host, memory, memory_from: state.stack_top })
+        Run { ended, host: state.host, memory, memory_from: state.stack_top }
     }
 }
 
 fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -> Ended {
-    let error = match result {
-        Ok(Ok(())) => return Ended::Returned,
-        Ok(Err(())) => return Ended::Exited(1),
-        Err(error) => error,
+    let error = match (result, body) {
+        (Ok(_), Some(_)) => {
+            let message = "the program ended inside it; return from the step first".to_owned();
+            return Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, frames: Vec::new(), body });
+        }
+        (Ok(Ok(())), None) => return Ended::Returned,
+        (Ok(Err(())), None) => return Ended::Exited(1),
+        (Err(error), _) => error,
     };
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return match (body, exit.0) {
@@ -223,6 +236,7 @@ pub(crate) struct GuestState {
 struct Body {
     operation: Operation,
     handles: Vec<u32>,
+    timers: HashMap<u32, u64>,
     stdin_position: usize,
     opened: Instant,
     opened_at: u64,
@@ -264,6 +278,7 @@ impl GuestState {
         self.body = Some(Body {
             operation,
             handles: self.handles(),
+            timers: self.timers.clone(),
             stdin_position: self.stdin.position(),
             opened: Instant::now(),
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
@@ -281,8 +296,8 @@ impl GuestState {
             ))));
         }
         let handles = self.handles();
-        let before = self.body.as_ref().map_or(&[][..], |body| &body.handles);
-        if handles != before {
+        let Some(Body { handles: before, timers, .. }) = &self.body else { return Ok(()) };
+        if handles != *before || self.timers != *timers {
             let (was, is) = (before.len(), handles.len());
             return Err(stop(Stop::Refused(format!(
                 "a step's body must close what it opens and keep what it was given: it began with {was} open handles \
@@ -318,6 +333,15 @@ impl ResourceLimiter for GuestState {
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         // The limit is answered above, alike on every replay; a host that is out of memory is no answer at all.
         Err(error)
+    }
+    fn instances(&self) -> usize {
+        64
+    }
+    fn memories(&self) -> usize {
+        8
+    }
+    fn tables(&self) -> usize {
+        64
     }
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= 1 << 20)

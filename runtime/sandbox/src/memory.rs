@@ -3,8 +3,9 @@
 //! At [`SealedMemory::seal`] the memory's content is set aside, at [`SealedMemory::unseal`] it is put back, growth
 //! included. Two ways, by size:
 //!
-//! * small memories are copied, without the dead part of the shadow stack (Rust's default stack is 1 MiB, of which a
-//!   quiescent guest uses a few hundred bytes);
+//! * small memories are copied; of the dead part of the shadow stack only the pages that were ever touched (Rust's
+//!   default stack is 1 MiB, of which a quiescent guest uses a few hundred bytes). They count, dead as they are: padding
+//!   and unused enum variants carry what lay on the stack before into the heap;
 //! * large ones live in a memory file mapped copy-on-write: sealing writes the few pages that changed since to the
 //!   file, unsealing maps it anew. The cost follows the pages dirtied, not the size.
 //!
@@ -40,9 +41,11 @@ unsafe impl Sync for SealedMemory {}
 struct Seal {
     /// Size in bytes at the seal; growth beyond it is undone.
     size: usize,
-    /// First byte that is set aside; what is below is dead stack.
+    /// From here on everything is copied; below, in the dead stack, `touched` pages are.
     from: usize,
     copy: Vec<u8>,
+    touched: Vec<usize>,
+    touched_copy: Vec<u8>,
     /// The memory file behind a large memory, once it needed one.
     file: Option<std::fs::File>,
     remapped: bool,
@@ -93,49 +96,72 @@ impl SealedMemory {
         unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.size()) }
     }
 
-    /// Sets the content aside. `from`: nothing below is alive (0: all is).
+    /// Sets the content aside. Below `from` lies dead stack, most of which was never touched (0: unknown).
     pub(crate) fn seal(&self, from: usize) -> std::io::Result<()> {
         let mut seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
         seal.size = self.size();
         seal.from = from.min(seal.size) & !(PAGE - 1);
-        seal.remapped = seal.size - seal.from > COPY_AT_MOST;
+        // A memory that has its file stays with it: dropping pages would bring the file's content back, not zeroes.
+        seal.remapped = seal.file.is_some() || seal.size - seal.from > COPY_AT_MOST;
         if seal.remapped {
             seal.copy = Vec::new();
             return self.write_back(&mut seal);
         }
+        let touched = self.pages(seal.from, |entry| entry >> 62 != 0);
+        let Seal { copy, touched_copy, .. } = &mut *seal;
+        (copy.clear(), touched_copy.clear());
+        match touched {
+            Ok(touched) => {
+                touched.iter().for_each(|page| touched_copy.extend_from_slice(&self.bytes()[page * PAGE..][..PAGE]));
+                seal.touched = touched;
+            }
+            Err(_) => {
+                // Without a page map every page may have been touched.
+                seal.touched.clear();
+                seal.from = 0;
+            }
+        }
         let from = seal.from;
-        seal.copy.clear();
         seal.copy.extend_from_slice(&self.bytes()[from..]);
         Ok(())
     }
 
     /// Puts the content back as it was at [`SealedMemory::seal`].
     pub(crate) fn unseal(&self) -> std::io::Result<()> {
-        let mut seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
+        let seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
         let grown = self.size();
         if seal.remapped {
             let (size, file) = (seal.size, seal.file.as_ref());
             let file = file.ok_or_else(|| std::io::Error::other("sealed memory lost its file"))?;
             self.map(file, size)?;
         } else {
-            // SAFETY: `copy` holds the bytes from `from` to the size at the seal, which is at most today's size.
-            unsafe {
-                let target = self.base.as_ptr().add(seal.from);
-                std::ptr::copy_nonoverlapping(seal.copy.as_ptr(), target, seal.copy.len());
+            self.zero(0, seal.from)?;
+            for (page, content) in seal.touched.iter().zip(seal.touched_copy.chunks_exact(PAGE)) {
+                self.put(page * PAGE, content);
             }
+            self.put(seal.from, &seal.copy);
         }
         if grown > seal.size {
-            // SAFETY: the tail is ours and mapped; anonymous pages read as zero afterwards.
-            let done = unsafe {
-                libc::madvise(self.base.as_ptr().add(seal.size).cast(), grown - seal.size, libc::MADV_DONTNEED)
-            };
-            if done != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
+            self.zero(seal.size, grown)?;
             self.size.store(seal.size, Ordering::Relaxed);
         }
-        seal.copy.clear();
         Ok(())
+    }
+
+    fn put(&self, at: usize, content: &[u8]) {
+        debug_assert!(at + content.len() <= self.size());
+        // SAFETY: the content was taken from here at the seal, and the memory has not become smaller since.
+        unsafe { std::ptr::copy_nonoverlapping(content.as_ptr(), self.base.as_ptr().add(at), content.len()) }
+    }
+
+    /// Anonymous pages read as zero again.
+    fn zero(&self, from: usize, to: usize) -> std::io::Result<()> {
+        if from == to {
+            return Ok(());
+        }
+        // SAFETY: the range is ours and mapped.
+        let done = unsafe { libc::madvise(self.base.as_ptr().add(from).cast(), to - from, libc::MADV_DONTNEED) };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
     }
 
     /// Brings the memory file up to date with the pages written since, and maps it copy-on-write.
@@ -146,12 +172,13 @@ impl SealedMemory {
             Some(file) => file,
             None => memory_file()?,
         };
-        file.set_len(self.reserved as u64)?;
+        file.set_len(seal.size as u64)?;
         let bytes = self.bytes();
         let dirty: Vec<usize> = if fresh {
             (0..bytes.len() / PAGE).filter(|page| bytes[page * PAGE..][..PAGE].iter().any(|byte| *byte != 0)).collect()
         } else {
-            self.private_pages()?
+            // Copied on write since the last mapping: no longer the file's.
+            self.pages(bytes.len(), |entry| entry >> 62 != 0 && entry & (1 << 61) == 0)?
         };
         for page in dirty {
             file.write_all_at(&bytes[page * PAGE..][..PAGE], (page * PAGE) as u64)?;
@@ -177,18 +204,18 @@ impl SealedMemory {
         if mapped == libc::MAP_FAILED { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Pages copied on write since the last mapping: present or swapped, and no longer the file's (pagemap bit 61).
-    fn private_pages(&self) -> std::io::Result<Vec<usize>> {
+    /// Pages of the first `size` bytes whose entries in the kernel's page map are as wanted: bits 63 and 62 say that a
+    /// page is there (in memory, swapped out), bit 61 that it is a file's.
+    fn pages(&self, size: usize, wanted: impl Fn(u64) -> bool) -> std::io::Result<Vec<usize>> {
         use std::os::unix::fs::FileExt;
-        let pages = self.size() / PAGE;
-        let mut entries = vec![0u8; pages * 8];
+        let mut entries = vec![0u8; size / PAGE * 8];
         let start = (self.base.as_ptr() as usize / PAGE * 8) as u64;
         PAGEMAP.with(|file| match file {
             Ok(file) => file.read_exact_at(&mut entries, start),
             Err(error) => Err(std::io::Error::new(error.kind(), format!("/proc/self/pagemap: {error}"))),
         })?;
-        let entry = |page: usize| u64::from_ne_bytes(entries[page * 8..][..8].try_into().expect("eight bytes"));
-        Ok((0..pages).filter(|page| entry(*page) >> 62 != 0 && entry(*page) & (1 << 61) == 0).collect())
+        let entries = entries.chunks_exact(8).map(|entry| u64::from_ne_bytes(entry.try_into().expect("eight bytes")));
+        Ok(entries.enumerate().filter(|(_, entry)| wanted(*entry)).map(|(page, _)| page).collect())
     }
 }
 
@@ -275,14 +302,17 @@ mod tests {
         for round in 0..3u8 {
             write(&memory, size - 1, 10 + round);
             write(&memory, from, 20 + round);
+            if from > 0 {
+                write(&memory, 3 * PAGE + 7, 30 + round);
+            }
             memory.seal(from).unwrap();
-            let before = memory.bytes()[from..].to_vec();
-            (from..size).step_by(PAGE / 2).for_each(|at| write(&memory, at, 99));
+            let before = memory.bytes().to_vec();
+            (0..size).step_by(PAGE / 2).for_each(|at| write(&memory, at, 99));
             memory.open_up_to(size + (64 << 10)).unwrap();
             write(&memory, size + 5, 77);
             memory.unseal().unwrap();
             assert_eq!(memory.size(), size, "growth is undone");
-            assert!(memory.bytes()[from..] == before, "content is back, round {round}");
+            assert!(memory.bytes() == before, "content is back, round {round}");
             memory.open_up_to(size + (64 << 10)).unwrap();
             assert!(memory.bytes()[size..].iter().all(|byte| *byte == 0), "grown memory reads as zero again");
             memory.open_up_to(size).unwrap();

@@ -250,6 +250,13 @@ impl WorkflowHost {
         seconds: Option<u32>,
     ) -> Result<(u64, bool), Stop> {
         check_name(name.as_deref())?;
+        let most = self.started.config.max_operations;
+        if self.begun.len() >= most as usize {
+            return Err(Stop::Refused(format!(
+                "Operation limit exceeded: this execution may begin {most} operations; batch work in fewer steps, or \
+                 start it with a higher limit"
+            )));
+        }
         let (parent_id, ordinal) = if parent == 0 {
             self.root_children += 1;
             (None, self.root_children)
@@ -471,6 +478,11 @@ impl WorkflowHost {
             self.observer.step_running(&begun.id, begun.name.as_deref(), attempt);
         }
         Event::Run(durable::Run { operation: number, attempt, interrupted })
+    }
+
+    /// `next` handed out an attempt, but its body could not be sealed and never ran.
+    pub(crate) fn body_never_opened(&mut self) {
+        self.body = None;
     }
 
     /// The body died with its instance: its START becomes durable, so that the next run knows the attempt for lost.

@@ -62,7 +62,7 @@ impl Worker {
         host.stdout_is_result = !workflow.shape().uses_durable;
         let observer = self.observer.clone();
         let guest = self.guest(host.started(), Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
-        let run = guest.run(workflow, Box::new(host)).map_err(|error| ended_otherwise(format!("{error:#}")))?;
+        let run = guest.run(workflow, Box::new(host));
         let mut host = own(run.host);
         let output = match conclude(run.ended, &mut host) {
             Ok(Ok(output)) => output,

@@ -50,6 +50,27 @@ impl Output {
         lock(&self.0.queue).pop_front()
     }
 
+    /// Shows what nobody took, without anybody taking it.
+    pub(crate) fn show_pending(&self) {
+        while let Some((stream, bytes)) = self.take() {
+            (self.0.live)(stream, &bytes);
+        }
+    }
+
+    /// Counts bytes that leave the guest another way (log lines) against the bound.
+    pub(crate) fn charge(&self, bytes: usize) -> wasmtime::Result<()> {
+        let in_body = self.in_body();
+        let counter = if in_body { &self.0.written_in_body } else { &self.0.written };
+        let written = counter.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64);
+        if written <= self.0.limit {
+            return Ok(());
+        }
+        Err(wasmtime::Error::new(Stop::Refused(format!(
+            "more than {} bytes of output; write large data somewhere inside a step",
+            self.0.limit
+        ))))
+    }
+
     pub(crate) fn in_body(&self) -> bool {
         self.0.in_body.load(Ordering::Relaxed)
     }
@@ -68,14 +89,8 @@ impl Output {
             // How a guest opens its streams: nothing anybody wants to see.
             return Ok(());
         }
+        self.charge(bytes.len()).map_err(StreamError::Trap)?;
         let in_body = self.in_body();
-        let counter = if in_body { &self.0.written_in_body } else { &self.0.written };
-        if counter.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64 > self.0.limit {
-            return Err(StreamError::Trap(wasmtime::Error::new(Stop::Refused(format!(
-                "more than {} bytes of output; write large data somewhere inside a step",
-                self.0.limit
-            )))));
-        }
         if in_body {
             (self.0.live)(stream, bytes);
             return Ok(());

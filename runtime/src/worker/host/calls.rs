@@ -6,7 +6,7 @@ use super::super::journal::Call;
 use super::super::random::{hash_seed, idempotency_key};
 use super::{Halt, Mode, STDERR_TAIL, WorkflowHost};
 use crate::failpoint::{Failpoint, hit};
-use everstep_core::protocol::{OperationAction, OperationStatus, OperationType, OperationUpdate};
+use everstep_core::protocol::{ErrorObject, OperationAction, OperationStatus, OperationType, OperationUpdate, limits};
 use everstep_sandbox::durable::{
     self, Event, ExecutionInfo, LogLevel, RetryReason, StepOptions, StepOutcome, StepSemantics,
 };
@@ -166,6 +166,16 @@ impl Host for WorkflowHost {
         }
         self.begun[operation as usize - 1].start_sent = true;
         let update = match outcome {
+            StepOutcome::Succeed(Some(result)) if result.len() > limits::OPERATION_PAYLOAD_BYTES => {
+                // The attempt happened: better a recorded failure than a refused checkpoint that loses it.
+                let message = format!(
+                    "the step's result has {} bytes; at most {} are allowed: store it in the step and return a reference",
+                    result.len(),
+                    limits::OPERATION_PAYLOAD_BYTES
+                );
+                let error = ErrorObject::new("StepResultTooLarge", message);
+                OperationUpdate { error: Some(error), ..self.update(operation, OperationAction::Fail) }
+            }
             StepOutcome::Succeed(result) => {
                 OperationUpdate { payload: result, ..self.update(operation, OperationAction::Succeed) }
             }
