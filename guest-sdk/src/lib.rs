@@ -61,8 +61,9 @@
 //! * **No durable operations in it**, and none of the workflow's futures: that panics.
 //! * Files and sockets that it opens it should close (or just drop).
 //!
-//! A body that panics, exits or is killed is an interrupted attempt: the retry strategy decides about it, as about an
-//! error. Elsewhere a panic fails the execution.
+//! A body that panics or exits is an interrupted attempt: the retry strategy decides about it, as about an error. A
+//! body whose process is killed runs again as the same attempt, unless [its semantics](StepSemantics) are at most once:
+//! then it is interrupted as well. Elsewhere a panic fails the execution.
 //!
 //! # Order
 //!

@@ -77,12 +77,13 @@ unsafe fn run_until_delivery(area: *mut u8) {
         if tag != RUN {
             break;
         }
-        // SAFETY: a run event: u64, u32, bool from offset 8.
+        // SAFETY: a run event: u64, u32, bool and option<string>, at 8, 16, 20 and 24.
         unsafe {
             body_then_end(
                 area.add(8).cast::<u64>().read_volatile(),
                 area.add(16).cast::<u32>().read_volatile(),
                 area.add(20).read_volatile(),
+                area.add(24),
             );
         }
     }
@@ -92,9 +93,13 @@ unsafe fn run_until_delivery(area: *mut u8) {
 }
 
 #[inline(never)]
-unsafe fn body_then_end(operation: u64, attempt: u32, interrupted: u8) {
+unsafe fn body_then_end(operation: u64, attempt: u32, interrupted: u8, state: *mut u8) {
     let run = Run { operation, attempt, interrupted: interrupted != 0 };
     let (environment, body) = executor::enter_body(operation);
+    // The host lowered it after the seal, so the roll-back takes it: it may be freed in here, and nowhere else. A step
+    // has no use for it.
+    // SAFETY: the `option<string>` of the run event, lifted once.
+    drop(unsafe { lift_optional(state) });
     // SAFETY: a plain read of a local; volatile keeps the compiler from knowing which function this is.
     let body: Body = unsafe { std::ptr::read_volatile(&raw const body) };
     // SAFETY: the registry pairs an environment with the body made for it, and keeps it alive while the step is pending.

@@ -3,14 +3,18 @@
 //! It notes them in memory. If a step's body were the first to need one, the note would be lost in the roll-back, and
 //! every later body would open another: so they are opened before the first step.
 
-/// Opens stdout and stderr (writing nothing), the preopened directories and the network (connecting to nothing).
+/// Opens stdin (reading nothing), stdout and stderr (writing nothing), the preopened directories and the network
+/// (connecting to nothing).
 pub(crate) fn open_shared_handles() {
     #[cfg(target_os = "wasi")]
     {
-        use std::io::Write as _;
+        use std::io::{Read as _, Write as _};
         use std::mem::ManuallyDrop;
         use std::os::fd::FromRawFd as _;
 
+        // SAFETY: as below.
+        let mut stdin = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(0) });
+        let _ = stdin.read(&mut []);
         for descriptor in [1, 2] {
             // std would keep an empty write to itself: it must reach libc.
             // SAFETY: the standard streams are open from start to end, and `ManuallyDrop` leaves them open.

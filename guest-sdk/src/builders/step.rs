@@ -176,6 +176,11 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
+        // A body may drop the future of its own step, and runs in this environment meanwhile. The roll-back revives this
+        // value, and it will be dropped again outside.
+        if executor::in_body() {
+            return;
+        }
         // SAFETY: made by `Box::into_raw`; `into_inner` forgets the value.
         drop(unsafe { Box::from_raw(self.0) });
     }

@@ -16,6 +16,7 @@ use everstep_core::protocol::{ExecutionArn, Operation, Timestamp, Transition};
 use everstep_core::service::{Description, Execution, HistoryEvent, history_of};
 use everstep_core::store::{ExecutionKey, ExecutionSummary, Filter, Store, StoreError};
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 pub(crate) struct Show {
@@ -43,7 +44,7 @@ enum Format {
 struct Record {
     description: Description,
     /// In start order.
-    operations: Vec<Operation>,
+    operations: Vec<Arc<Operation>>,
     history: Vec<HistoryEvent>,
     /// Of the newest row.
     latest: Timestamp,
@@ -68,7 +69,7 @@ impl Record {
         for operation in &self.operations {
             let depth = operation.parent_id.as_ref().and_then(|parent| depths.get(parent)).map_or(0, |depth| depth + 1);
             depths.insert(&operation.id, depth);
-            children.entry(operation.parent_id.as_ref()).or_default().push(operation);
+            children.entry(operation.parent_id.as_ref()).or_default().push(&**operation);
         }
         // A stack, since contexts may be nested deeper than calls may.
         let mut next: Vec<&Operation> = children.remove(&None).unwrap_or_default().into_iter().rev().collect();

@@ -16,6 +16,7 @@ use everstep_core::protocol::{
 };
 use everstep_sandbox::Stop;
 use everstep_sandbox::durable::{self, Event, Outcome};
+use rustc_hash::FxBuildHasher;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub(crate) struct WorkflowHost {
     emitted: u64,
     begun: Vec<Begun>,
     /// Numbers of begun operations that the log does not have yet.
-    unrecorded: HashMap<OperationId, u64>,
+    unrecorded: HashMap<OperationId, u64, FxBuildHasher>,
     root_children: u64,
     /// Steps that could run: not ended, not parked, not cancelled; by number.
     runnable: BTreeSet<u64>,
@@ -164,10 +165,10 @@ impl WorkflowHost {
             environment,
             observer,
             mode,
+            begun: Vec::with_capacity(recorded.operations().len()),
             recorded,
             emitted,
-            begun: Vec::new(),
-            unrecorded: HashMap::new(),
+            unrecorded: HashMap::default(),
             root_children: 0,
             runnable: BTreeSet::new(),
             calls: HostCalls::new(journals.clone()),
@@ -240,7 +241,8 @@ impl WorkflowHost {
         self.diverged(Divergence::HostCalls { recorded, requested, after })
     }
 
-    /// Gives the operation its position, checks it against the log and claims what is recorded there.
+    /// Gives the operation its position, checks it against the log and claims what is recorded there. Answers its number
+    /// and, if it is recorded, how it stands.
     fn begin(
         &mut self,
         parent: u64,
@@ -248,7 +250,7 @@ impl WorkflowHost {
         name: Option<String>,
         sub_type: Cow<'static, str>,
         seconds: Option<u32>,
-    ) -> Result<(u64, bool), Stop> {
+    ) -> Result<(u64, Option<OperationStatus>), Stop> {
         check_name(name.as_deref())?;
         let most = self.started.config.max_operations;
         if self.begun.len() >= most as usize {
@@ -270,8 +272,8 @@ impl WorkflowHost {
         };
         let id = OperationId::position(parent_id.as_ref(), ordinal);
         let number = self.begun.len() as u64 + 1;
-        let mut recorded = false;
-        if let Some(operation) = self.recorded.get(&id) {
+        let mut recorded = None;
+        if let Some(operation) = self.recorded.claim(&id, number) {
             let same = operation.operation_type == kind
                 && operation.name == name
                 && operation.parent_id == parent_id
@@ -285,8 +287,7 @@ impl WorkflowHost {
                 };
                 return Err(self.diverged(divergence));
             }
-            recorded = true;
-            self.recorded.claim(&id, number);
+            recorded = Some(operation.status);
         } else {
             self.unrecorded.insert(id.clone(), number);
         }
@@ -378,7 +379,7 @@ impl WorkflowHost {
         }
     }
 
-    fn learn(&mut self, operation: Operation) {
+    fn learn(&mut self, operation: Arc<Operation>) {
         let id = operation.id.clone();
         let ready = operation.operation_type == OperationType::Step && operation.status == OperationStatus::Ready;
         self.recorded.update(operation);
@@ -467,7 +468,10 @@ impl WorkflowHost {
 
     fn open_body(&mut self, number: u64, interrupted: bool) -> Event {
         let begun = &self.begun[number as usize - 1];
-        let attempt = 1 + self.recorded.get(&begun.id).map_or(0, |operation| operation.attempt);
+        let recorded = self.recorded.get(&begun.id);
+        let attempt = 1 + recorded.map_or(0, |operation| operation.attempt);
+        // Of a step that has not ended, the result is the state that the next attempt starts from.
+        let state = recorded.and_then(|operation| operation.result.clone());
         self.body = Some((number, attempt));
         self.body_random = if self.environment.simulated {
             BodyRandom::simulated(&self.started.seed, &begun.id, attempt)
@@ -477,7 +481,7 @@ impl WorkflowHost {
         if !interrupted {
             self.observer.step_running(&begun.id, begun.name.as_deref(), attempt);
         }
-        Event::Run(durable::Run { operation: number, attempt, interrupted })
+        Event::Run(durable::Run { operation: number, attempt, interrupted, state })
     }
 
     /// `next` handed out an attempt, but its body could not be sealed and never ran.

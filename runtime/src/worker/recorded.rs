@@ -1,69 +1,81 @@
 //! What the log knows of an execution's operations, and in which order their ends are handed to the guest.
 
 use everstep_core::protocol::{Operation, OperationId, OperationType, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxBuildHasher;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// The operations of one execution as the service reports them. A cache of the log, kept current by the answers to
 /// checkpoints.
-#[derive(Default)]
 pub(crate) struct Recorded {
-    operations: Vec<Operation>,
-    by_id: HashMap<OperationId, usize>,
+    operations: Vec<Arc<Operation>>,
+    /// The ids are positions or what the log holds: nobody can choose them so that they collide.
+    by_id: HashMap<OperationId, usize, FxBuildHasher>,
     /// Ends not yet handed over, in the order of the log: event id of the end, then the index.
-    undelivered: BTreeMap<u64, usize>,
+    undelivered: VecDeque<(u64, usize)>,
     /// Which of them the guest has begun, as its own operation numbers.
     claims: Vec<Option<u64>>,
     claimed: usize,
+    /// After the operation that was claimed last: where a guest that begins them in the order of the log comes next.
+    next: usize,
 }
 
 impl Recorded {
-    pub(crate) fn new(operations: Vec<Operation>) -> Self {
-        let mut recorded = Self { by_id: HashMap::with_capacity(operations.len()), ..Self::default() };
-        operations.into_iter().for_each(|operation| recorded.update(operation));
-        recorded
+    pub(crate) fn new(operations: Vec<Arc<Operation>>) -> Self {
+        let numbered = || operations.iter().enumerate();
+        let by_id = numbered().map(|(index, operation)| (operation.id.clone(), index)).collect();
+        let mut undelivered: Vec<_> =
+            numbered().filter_map(|(index, operation)| Some((handed_over_at(operation)?, index))).collect();
+        undelivered.sort_unstable();
+        let claims = vec![None; operations.len()];
+        Self { operations, by_id, undelivered: undelivered.into(), claims, claimed: 0, next: 0 }
     }
 
     /// The service says how an operation stands now.
-    pub(crate) fn update(&mut self, operation: Operation) {
-        let index = match self.by_id.get(&operation.id) {
-            Some(index) => *index,
+    pub(crate) fn update(&mut self, operation: Arc<Operation>) {
+        let end = handed_over_at(&operation);
+        let (index, ended_before) = match self.by_id.get(&operation.id) {
+            Some(&index) => {
+                let before = std::mem::replace(&mut self.operations[index], operation);
+                (index, before.status.is_terminal())
+            }
             None => {
                 let index = self.operations.len();
                 self.by_id.insert(operation.id.clone(), index);
                 self.claims.push(None);
                 self.operations.push(operation);
-                self.note_end(index, false);
-                return;
+                (index, false)
             }
         };
-        let ended_before = self.operations[index].status.is_terminal();
-        self.operations[index] = operation;
-        self.note_end(index, ended_before);
+        if let Some(event) = end.filter(|_| !ended_before) {
+            // Nearly always the last: the service reports in the order of the log.
+            let place = match self.undelivered.back() {
+                Some((last, _)) if *last > event => self.undelivered.partition_point(|(other, _)| *other < event),
+                _ => self.undelivered.len(),
+            };
+            self.undelivered.insert(place, (event, index));
+        }
     }
 
-    fn note_end(&mut self, index: usize, ended_before: bool) {
-        let operation = &self.operations[index];
-        // A context's outcome is the guest's own: nothing is handed over.
-        if !ended_before
-            && operation.status.is_terminal()
-            && operation.operation_type != OperationType::Context
-            && let Some(event) = operation.ended_event
-        {
-            self.undelivered.insert(event, index);
+    fn find(&self, id: &OperationId) -> Option<usize> {
+        match self.operations.get(self.next) {
+            Some(operation) if operation.id == *id => Some(self.next),
+            _ => self.by_id.get(id).copied(),
         }
     }
 
     pub(crate) fn get(&self, id: &OperationId) -> Option<&Operation> {
-        self.by_id.get(id).map(|index| &self.operations[*index])
+        self.by_id.get(id).map(|index| &*self.operations[*index])
     }
 
-    /// The guest has begun this operation as its number `number`.
-    pub(crate) fn claim(&mut self, id: &OperationId, number: u64) {
-        if let Some(index) = self.by_id.get(id)
-            && self.claims[*index].replace(number).is_none()
-        {
+    /// The guest has begun this operation as its number `number`. Answers what is recorded of it, if anything is.
+    pub(crate) fn claim(&mut self, id: &OperationId, number: u64) -> Option<&Operation> {
+        let index = self.find(id)?;
+        self.next = index + 1;
+        if self.claims[index].replace(number).is_none() {
             self.claimed += 1;
         }
+        Some(&self.operations[index])
     }
 
     /// The guest's number for this operation, if it has begun it.
@@ -73,22 +85,29 @@ impl Recorded {
 
     /// The earliest end that was not handed over, with the guest's number for it if it has begun it.
     pub(crate) fn earliest_end(&self) -> Option<(u64, Option<u64>, &Operation)> {
-        let (event, index) = self.undelivered.first_key_value()?;
-        Some((*event, self.claims[*index], &self.operations[*index]))
+        let (event, index) = *self.undelivered.front()?;
+        Some((event, self.claims[index], &self.operations[index]))
     }
 
     /// That end is handed over, or will never be.
     pub(crate) fn delivered(&mut self, event: u64) {
-        self.undelivered.remove(&event);
+        self.remove_end(event);
+    }
+
+    fn remove_end(&mut self, event: u64) -> Option<(u64, usize)> {
+        if self.undelivered.front().is_some_and(|(first, _)| *first == event) {
+            return self.undelivered.pop_front();
+        }
+        let place = self.undelivered.binary_search_by_key(&event, |(other, _)| *other).ok()?;
+        self.undelivered.remove(place)
     }
 
     /// Takes the end of one operation out of turn, if it is there: its time.
     pub(crate) fn take_end(&mut self, id: &OperationId) -> Option<Timestamp> {
         let index = *self.by_id.get(id)?;
-        let operation = &self.operations[index];
-        let event = operation.ended_event?;
-        self.undelivered.remove(&event)?;
-        operation.ended_at
+        let event = self.operations[index].ended_event?;
+        self.remove_end(event)?;
+        self.operations[index].ended_at
     }
 
     /// An operation of the log that the guest has not begun.
@@ -96,11 +115,75 @@ impl Recorded {
         if self.claimed == self.operations.len() {
             return None;
         }
-        self.claims.iter().position(Option::is_none).map(|index| &self.operations[index])
+        self.claims.iter().position(Option::is_none).map(|index| &*self.operations[index])
     }
 
     /// All operations, in start order.
-    pub(crate) fn operations(&self) -> &[Operation] {
+    pub(crate) fn operations(&self) -> &[Arc<Operation>] {
         &self.operations
+    }
+}
+
+/// The event at which the operation's end is handed to the guest, if it has ended. A context's outcome is the guest's
+/// own: nothing is handed over.
+fn handed_over_at(operation: &Operation) -> Option<u64> {
+    let ended = operation.status.is_terminal() && operation.operation_type != OperationType::Context;
+    operation.ended_event.filter(|_| ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use everstep_core::protocol::OperationStatus;
+
+    fn operation(ordinal: u64, ended_event: Option<u64>) -> Arc<Operation> {
+        Arc::new(Operation {
+            id: OperationId::position(None, ordinal),
+            parent_id: None,
+            name: None,
+            operation_type: OperationType::Wait,
+            sub_type: None,
+            status: if ended_event.is_some() { OperationStatus::Succeeded } else { OperationStatus::Started },
+            started_at: Timestamp(0),
+            ended_at: ended_event.map(|event| Timestamp(event as i64)),
+            attempt: 0,
+            due_at: None,
+            seconds: Some(1),
+            result: None,
+            error: None,
+            ended_event,
+        })
+    }
+
+    fn order(recorded: &mut Recorded) -> Vec<u64> {
+        std::iter::from_fn(|| {
+            let event = recorded.earliest_end()?.0;
+            recorded.delivered(event);
+            Some(event)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn ends_come_in_the_order_of_the_log_however_they_became_known() {
+        let mut recorded = Recorded::new(vec![operation(1, Some(9)), operation(2, None), operation(3, Some(4))]);
+        recorded.update(operation(4, Some(7)));
+        recorded.update(operation(2, Some(12)));
+        recorded.update(operation(2, Some(12)));
+        assert_eq!(recorded.take_end(&OperationId::position(None, 1)), Some(Timestamp(9)), "out of turn");
+        assert_eq!(recorded.take_end(&OperationId::position(None, 1)), None, "once");
+        assert_eq!(order(&mut recorded), [4, 7, 12]);
+    }
+
+    #[test]
+    fn what_the_guest_never_began_is_found() {
+        let mut recorded = Recorded::new(vec![operation(1, None), operation(2, None), operation(3, None)]);
+        for ordinal in [3, 1] {
+            assert!(recorded.claim(&OperationId::position(None, ordinal), ordinal).is_some());
+        }
+        assert!(recorded.claim(&OperationId::position(None, 9), 9).is_none());
+        assert_eq!(recorded.unclaimed().map(|operation| operation.id.as_str().to_owned()), Some("2".into()));
+        recorded.claim(&OperationId::position(None, 2), 2);
+        assert!(recorded.unclaimed().is_none());
     }
 }

@@ -14,8 +14,8 @@ pub struct Invocation {
     pub started: Arc<super::ExecutionStarted>,
     /// When the execution started: where its virtual clock begins.
     pub started_at: Timestamp,
-    /// All operations begun so far, in start order, without the EXECUTION operation.
-    pub operations: Vec<Operation>,
+    /// All operations begun so far, in start order, without the EXECUTION operation; shared with the service's state.
+    pub operations: Vec<Arc<Operation>>,
     /// The guest's host calls at each checkpoint so far, in log order: what replay compares.
     pub journals: Vec<Journal>,
     /// Identifies this invocation in history and logs.
@@ -41,7 +41,7 @@ pub struct CheckpointResponse {
     /// The token for the next checkpoint. None: the invocation is over (closed or revoked), stop cleanly.
     pub checkpoint_token: Option<String>,
     /// Every operation that changed since the worker last saw state, whole, in the order of their last change.
-    pub changed: Vec<Operation>,
+    pub changed: Vec<Arc<Operation>>,
 }
 
 /// What an invocation reports (AWS: `{"Status": ...}`).

@@ -73,6 +73,10 @@ pub enum TransitionFormatError {
 
 impl Transition {
     /// The newest row format: the first byte of every row.
+    ///
+    /// Any addition to what a row may hold (a kind of event, a field, a cause) bumps it, so that an older release says
+    /// "use a newer everstep" instead of taking the row for a damaged one. [`decode`](Self::decode) reads every format
+    /// from 1: what is added is optional to the decoder, and nothing is ever removed.
     pub const FORMAT: u8 = 1;
 
     /// The row's bytes: the format, then MessagePack.
@@ -87,7 +91,7 @@ impl Transition {
     pub fn decode(row: &[u8]) -> Result<Self, TransitionFormatError> {
         let malformed = |reason: String| TransitionFormatError::Malformed { bytes: row.len(), reason };
         match row.split_first() {
-            Some((&Self::FORMAT, body)) => rmp_serde::from_slice(body).map_err(|error| malformed(error.to_string())),
+            Some((1..=Self::FORMAT, body)) => rmp_serde::from_slice(body).map_err(|error| malformed(error.to_string())),
             Some((&found, _)) if found > Self::FORMAT => Err(TransitionFormatError::Newer { found }),
             Some((&found, _)) => Err(malformed(format!("there is no format {found}"))),
             None => Err(malformed("it is empty".into())),

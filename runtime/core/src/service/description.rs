@@ -55,7 +55,7 @@ impl DurableService {
     }
 
     /// All operations begun so far, in start order.
-    pub fn operations(&self, arn: &ExecutionArn) -> Result<Vec<Operation>, ServiceError> {
+    pub fn operations(&self, arn: &ExecutionArn) -> Result<Vec<Arc<Operation>>, ServiceError> {
         self.look(arn, |execution| execution.operations().to_vec())
     }
 

@@ -8,12 +8,12 @@ use crate::protocol::{
     OperationType, Timestamp, Transition,
 };
 use crate::store::{ExecutionKey, Projection};
+use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 /// Looked up, never iterated; the hasher has no key, hence no chance in it.
-type Index = HashMap<OperationId, u32, BuildHasherDefault<DefaultHasher>>;
+type Index = HashMap<OperationId, u32, FxBuildHasher>;
 
 /// The state of one execution: [`Execution::apply`] over every event of its log, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +31,8 @@ pub struct Execution {
     pub(super) error: Option<ErrorObject>,
     pub(super) invocations: Invocations,
     pub(super) journals: Vec<Journal>,
-    /// In start order.
-    pub(super) operations: Vec<Operation>,
+    /// In start order. Invocations and answers share them: one that changes while it is shared is copied first.
+    pub(super) operations: Vec<Arc<Operation>>,
     /// When each was last changed, counted in changes; parallel to `operations`.
     changed: Vec<u64>,
     /// Changes of operations so far.
@@ -228,11 +228,11 @@ impl Execution {
 
     /// The operation of that id.
     pub fn operation(&self, id: &OperationId) -> Option<&Operation> {
-        self.find(id).map(|index| &self.operations[index as usize])
+        self.find(id).map(|index| &*self.operations[index as usize])
     }
 
     /// All operations begun so far, in start order.
-    pub fn operations(&self) -> &[Operation] {
+    pub fn operations(&self) -> &[Arc<Operation>] {
         &self.operations
     }
 
@@ -254,7 +254,7 @@ impl Execution {
         }
         let index = u32::try_from(self.operations.len()).unwrap_or(u32::MAX);
         self.index.insert(operation.id.clone(), index);
-        self.operations.push(operation);
+        self.operations.push(Arc::new(operation));
         self.changed.push(0);
         self.track(index);
         Ok(())
@@ -279,6 +279,7 @@ impl Execution {
             self.timers.remove(&(due, index));
         }
         self.outstanding -= u32::from(is_outstanding(operation));
+        let operation = Arc::make_mut(operation);
         change(operation);
         if operation.status.is_terminal() {
             operation.ended_at = Some(place.at);
@@ -300,7 +301,7 @@ impl Execution {
 
     /// The operation whose timer is the earliest.
     pub(super) fn earliest_timer(&self) -> Option<(Timestamp, &Operation)> {
-        self.timers.first().map(|&(due, index)| (due, &self.operations[index as usize]))
+        self.timers.first().map(|&(due, index)| (due, &*self.operations[index as usize]))
     }
 
     /// When the execution is TIMED_OUT.
@@ -336,12 +337,12 @@ impl Execution {
     /// The operation that changed last.
     pub(super) fn last_changed(&self) -> Option<&Operation> {
         let index = self.changed.iter().position(|&stamp| stamp == self.changes)?;
-        self.operations.get(index)
+        self.operations.get(index).map(|operation| &**operation)
     }
 
     /// Operations that changed after the first `seen` changes, whole, in the order of their last change. `row`: the
     /// events of the newest row, which usually made all of those changes; then no other operation is looked at.
-    pub(super) fn changed_since(&self, seen: u64, row: &[Event]) -> Vec<Operation> {
+    pub(super) fn changed_since(&self, seen: u64, row: &[Event]) -> Vec<Arc<Operation>> {
         let of_row = || row.iter().filter_map(operation_id);
         let mut indexes: Vec<u32> = if self.changes - seen == of_row().count() as u64 {
             of_row().filter_map(|id| self.find(id)).collect()

@@ -45,7 +45,10 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
                 step.status = Pending;
                 step.attempt = *attempt;
                 step.due_at = Some(place.at.plus_seconds(*seconds));
-                step.result.clone_from(state);
+                // An attempt that failed leaves no state behind: the next one starts from the same as it did.
+                if state.is_some() || error.is_none() {
+                    step.result.clone_from(state);
+                }
                 step.error.clone_from(error);
             })
         }

@@ -184,7 +184,7 @@ pub(super) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    pub(super) fn checkpoint(&mut self, updates: Vec<OperationUpdate>) -> Result<Vec<Operation>, ServiceError> {
+    pub(super) fn checkpoint(&mut self, updates: Vec<OperationUpdate>) -> Result<Vec<Arc<Operation>>, ServiceError> {
         let request = CheckpointRequest { checkpoint_token: self.token.clone(), updates, ..Default::default() };
         let response = self.service.checkpoint(&self.arn, request)?;
         if let Some(token) = response.checkpoint_token {

@@ -30,9 +30,8 @@ impl Host for WorkflowHost {
     fn begin_step(&mut self, parent: u64, options: StepOptions) -> Result<u64, Stop> {
         let at_most_once = options.semantics == StepSemantics::AtMostOncePerRetry;
         self.calls.call(Call::BeginStep).word(parent).optional(options.name.as_deref()).word(u64::from(at_most_once));
-        let (number, _) = self.begin(parent, OperationType::Step, options.name, "Step".into(), None)?;
+        let (number, status) = self.begin(parent, OperationType::Step, options.name, "Step".into(), None)?;
         self.begun[number as usize - 1].at_most_once = at_most_once;
-        let status = self.recorded.get(&self.begun[number as usize - 1].id).map(|operation| operation.status);
         if matches!(status, None | Some(OperationStatus::Ready | OperationStatus::Started)) {
             self.runnable.insert(number);
         }
@@ -44,7 +43,7 @@ impl Host for WorkflowHost {
         check_seconds(seconds)?;
         self.calls.call(Call::BeginWait).word(parent).optional(name.as_deref()).word(u64::from(seconds));
         let (number, recorded) = self.begin(parent, OperationType::Wait, name, "Wait".into(), Some(seconds))?;
-        if !recorded {
+        if recorded.is_none() {
             let start = self.update(number, OperationAction::Start);
             self.batch.push(start);
         }
@@ -56,7 +55,7 @@ impl Host for WorkflowHost {
         check_sub_type(&sub_type)?;
         self.calls.call(Call::BeginContext).word(parent).optional(name.as_deref()).text(&sub_type);
         let (number, recorded) = self.begin(parent, OperationType::Context, name, sub_type.into(), None)?;
-        if !recorded {
+        if recorded.is_none() {
             let start = self.update(number, OperationAction::Start);
             self.batch.push(start);
         }
@@ -198,12 +197,15 @@ impl Host for WorkflowHost {
     }
 
     fn operation_id(&mut self, operation: u64) -> Result<String, Stop> {
+        if operation == 0 {
+            return Ok(self.arn.id().to_owned());
+        }
         Ok(self.slot(operation)?.id.as_str().to_owned())
     }
 
     fn idempotency_key(&mut self, operation: u64) -> Result<String, Stop> {
-        let arn = self.started.arn.clone();
-        Ok(idempotency_key(&arn, &self.slot(operation)?.id))
+        let id = self.operation_id(operation)?;
+        Ok(idempotency_key(&self.started.arn, &id))
     }
 
     fn log(&mut self, in_body: bool, operation: u64, level: LogLevel, message: String, fields: Vec<(String, String)>) {
@@ -250,7 +252,7 @@ impl Host for WorkflowHost {
             check_seconds(seconds)?;
             let (number, recorded) =
                 self.begin(0, OperationType::Wait, Some("sleep".into()), "Wait".into(), Some(seconds))?;
-            if !recorded {
+            if recorded.is_none() {
                 let start = self.update(number, OperationAction::Start);
                 self.batch.push(start);
             }

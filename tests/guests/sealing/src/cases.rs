@@ -1,15 +1,18 @@
 //! The cases, by name.
 
 use crate::Seen;
-use durable::{BoxError, DurableContext};
+use durable::{BoxError, DurableContext, DurableFuture};
 use everstep_sdk as durable;
 use futures_util::join;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
 use std::hint::black_box;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 const ROUNDS: u64 = 5;
 const LARGE: usize = 32 << 20;
@@ -33,6 +36,7 @@ pub(crate) async fn run(case: &str, ctx: &DurableContext) -> Result {
         "cell" => cell(ctx).await,
         "captured_by_move" => captured_by_move(ctx).await,
         "box_taken" => box_taken(ctx).await,
+        "own_future" => own_future(ctx).await,
         "guard" => guard(ctx).await,
         "growth" => growth(ctx).await,
         "large_dropped" => large(ctx, false).await,
@@ -183,6 +187,27 @@ async fn box_taken(ctx: &DurableContext) -> Result {
         .await?;
         seen.note(returned);
         seen.note(shared.borrow().as_ref().map_or(u64::MAX, |values| values[63]));
+    }
+    Ok(seen)
+}
+
+/// The body drops the future of its own step: what it captured must stay alive under it.
+async fn own_future(ctx: &DurableContext) -> Result {
+    let mut seen = Seen::default();
+    for round in 0..ROUNDS {
+        let own = Rc::new(RefCell::new(None::<DurableFuture<u64>>));
+        let (captured, values) = (Rc::clone(&own), vec![round; 64]);
+        let body = move |_| async move {
+            drop(captured.take());
+            let others = black_box(vec![1_000_u64; 64]);
+            Ok(values.iter().sum::<u64>() + others[63])
+        };
+        own.replace(Some(ctx.step(body).name("body").spawn()));
+        let returned = poll_fn(|context| match own.borrow_mut().as_mut() {
+            Some(future) => Pin::new(future).poll(context),
+            None => Poll::Pending,
+        });
+        seen.note(returned.await?);
     }
     Ok(seen)
 }

@@ -71,6 +71,33 @@ fn a_step_that_is_retried() {
 }
 
 #[test]
+fn a_failed_attempt_keeps_the_state_and_only_another_state_replaces_it() {
+    let world = World::new();
+    let mut worker = world.begin();
+    let arn = worker.arn.clone();
+    let state =
+        |payload: Option<&str>| OperationUpdate { error: None, payload: payload.map(Into::into), ..retry("1", 2) };
+    for (update, left) in [
+        (retry("1", 2), None),
+        (state(Some("1")), Some("1")),
+        (retry("1", 2), Some("1")),
+        (retry("1", 2), Some("1")),
+        (state(Some("2")), Some("2")),
+        (state(None), None),
+    ] {
+        let failed = update.error.clone();
+        let changed = worker.checkpoint(vec![update]).unwrap();
+        assert_eq!((changed[0].result.as_deref(), &changed[0].error), (left, &failed));
+        worker.end(InvocationOutput::Pending);
+        world.pass_seconds(2);
+        worker = world.run(&arn);
+        assert_eq!(worker.invocation.operations[0].result.as_deref(), left);
+    }
+    let changed = worker.checkpoint(vec![start("1"), fail("1")]).unwrap();
+    assert_eq!(changed[0].result, None, "a failed step has no result");
+}
+
+#[test]
 fn a_poll_carries_its_state_into_the_next_attempt() {
     let world = World::new();
     let mut worker = world.begin();

@@ -31,7 +31,7 @@ struct Outside {
     token: Option<String>,
     /// Tokens so far, of this owner of the store: each is greater than those before it.
     last: Option<super::super::token::Token>,
-    acknowledged: BTreeMap<String, Operation>,
+    acknowledged: BTreeMap<String, Arc<Operation>>,
 }
 
 fn random_update(random: &mut Random) -> OperationUpdate {
@@ -77,7 +77,7 @@ fn check(world: &World, outside: &[Outside]) {
             let recorded = folded.operation(&super::id(id)).unwrap_or_else(|| panic!("{id} was lost"));
             assert!(recorded.attempt >= acknowledged.attempt);
             if acknowledged.status.is_terminal() {
-                assert_eq!(recorded, acknowledged, "an acknowledged end changed");
+                assert_eq!(recorded, acknowledged.as_ref(), "an acknowledged end changed");
             }
         }
         let summary = world.service.summary(&it.arn).unwrap();
