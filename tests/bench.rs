@@ -30,7 +30,7 @@ fn main() {
     let bench = Bench { wasm, directory: directory.path().to_owned() };
     println!("{:48} {:>14} {:>14} {:>8}", "", "everstep", "floor", "ratio");
     let only = std::env::args().nth(1).filter(|word| !word.starts_with("--"));
-    let all: [(&str, fn(&Bench)); 7] = [
+    let all: [Line; 7] = [
         ("sequential", Bench::sequential),
         ("at-once", Bench::at_once),
         ("replay", Bench::replay),
@@ -67,6 +67,9 @@ fn line(what: &str, ours: f64, floor: f64, unit: &str, higher: bool) {
     let ratio = if higher { ours / floor } else { floor / ours };
     println!("{what:48} {ours:>10.1} {unit:3} {floor:>10.1} {unit:3} {ratio:>8.2}");
 }
+
+/// A part of the report: what to call it by, and what prints it.
+type Line = (&'static str, fn(&Bench));
 
 struct Bench {
     wasm: Vec<u8>,

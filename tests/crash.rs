@@ -3,6 +3,7 @@
 //! A failpoint holds the real process before its N-th commit, between that commit and its acknowledgement, between
 //! acknowledgement and delivery, or inside a step's body; for N = 1, 2, 3... until a run ends without being held.
 
+#[allow(unreachable_pub)] // shared by several programs
 mod support;
 
 #[path = "crash/effects.rs"]

@@ -1,5 +1,6 @@
 //! What a guest sees is the same live and replayed: sealing, sources of chance, and the executable model as oracle.
 
+#[allow(unreachable_pub)] // shared by several programs
 mod support;
 
 #[path = "deterministic/chance.rs"]

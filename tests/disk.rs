@@ -4,6 +4,7 @@
 //! truncation or deletion, for every n. Whatever is left of the disk then, the log is a prefix that holds every
 //! acknowledged transition, and the execution goes on to the same end.
 
+#[allow(unreachable_pub)] // shared by several programs
 mod support;
 
 #[path = "deterministic/in_process.rs"]

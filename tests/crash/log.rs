@@ -90,7 +90,7 @@ impl Log {
         let named = |operation: &everstep_core::protocol::Operation| {
             (operation.id.as_str().to_owned(), operation.name.clone().unwrap_or_default())
         };
-        execution.operations().iter().map(named).collect()
+        execution.operations().iter().map(|operation| named(operation)).collect()
     }
 
     pub(crate) fn fold(&self) -> Option<Execution> {

@@ -1,6 +1,6 @@
 //! What every end-to-end test stands on: guests built once, and the binary in a directory of its own.
 
-#![allow(dead_code, unreachable_pub)] // each test program uses a part
+#![allow(dead_code)] // each test program uses a part
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -109,7 +109,8 @@ impl SealedMemory {
         }
         let touched = self.pages(seal.from, |entry| entry >> 62 != 0);
         let Seal { copy, touched_copy, .. } = &mut *seal;
-        (copy.clear(), touched_copy.clear());
+        copy.clear();
+        touched_copy.clear();
         match touched {
             Ok(touched) => {
                 touched.iter().for_each(|page| touched_copy.extend_from_slice(&self.bytes()[page * PAGE..][..PAGE]));

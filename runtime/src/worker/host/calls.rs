@@ -316,7 +316,8 @@ impl Host for WorkflowHost {
                 self.stderr_tail.drain(..excess);
             }
         }
-        if !repeats && !(self.stdout_is_result && stream == Stream::Stdout) {
+        let is_result = self.stdout_is_result && stream == Stream::Stdout;
+        if !repeats && !is_result {
             self.observer.output(stream, bytes);
         }
         self.check_journal()
