@@ -182,8 +182,9 @@ impl SealedMemory {
         let dirty: Vec<usize> = if fresh {
             (0..bytes.len() / PAGE).filter(|page| bytes[page * PAGE..][..PAGE].iter().any(|byte| *byte != 0)).collect()
         } else {
-            // Copied on write since the last mapping: no longer the file's.
-            self.pages(bytes.len(), |entry| entry >> 62 != 0 && entry & (1 << 61) == 0)?
+            // Copied on write since the last mapping: no longer the file's. Without a page map all may be.
+            self.pages(bytes.len(), |entry| entry >> 62 != 0 && entry & (1 << 61) == 0)
+                .unwrap_or_else(|_| (0..bytes.len() / PAGE).collect())
         };
         for page in dirty {
             file.write_all_at(&bytes[page * PAGE..][..PAGE], (page * PAGE) as u64)?;
