@@ -170,15 +170,19 @@ async fn sources(ctx: &DurableContext) -> Result<Value, BoxError> {
     let inside = ctx
         .step(|_| async {
             let map: HashMap<u32, u32> = (0..20).map(|number| (number, number)).collect();
+            // Real randomness: what it draws must not be missing from the workflow's own.
+            std::hint::black_box(uuid::Uuid::new_v4());
             Ok(map.len())
         })
         .name("inside")
         .await?;
+    let id = uuid::Uuid::new_v4();
     let again: HashMap<u32, u32> = (0..20).map(|number| (number, number)).collect();
     Ok(json!({
         "order": map.keys().collect::<Vec<_>>(),
         "order_after": again.keys().collect::<Vec<_>>(),
         "inside": inside,
+        "id": id.to_string(),
         "before": before,
         "after": nanos(),
     }))
