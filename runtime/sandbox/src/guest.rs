@@ -7,7 +7,6 @@ use crate::memory::SealedMemory;
 use crate::wasi::{Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
@@ -113,8 +112,7 @@ pub struct Run {
 impl Guest {
     /// Runs the workflow in a fresh instance on this thread, to whatever end.
     pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Run {
-        let in_body = Arc::new(AtomicBool::new(false));
-        let output = Output::new(in_body.clone(), self.live_output, self.limits.output_bytes);
+        let output = Output::new(self.live_output, self.limits.output_bytes);
         let stdin = Stdin::new(self.stdin);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -124,7 +122,6 @@ impl Guest {
             table,
             output,
             stdin,
-            in_body,
             timers: HashMap::new(),
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
@@ -222,7 +219,6 @@ pub(crate) struct GuestState {
     pub(crate) table: ResourceTable,
     pub(crate) output: Output,
     stdin: Stdin,
-    in_body: Arc<AtomicBool>,
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
     memory: Vec<Arc<SealedMemory>>,
@@ -283,7 +279,6 @@ impl GuestState {
             opened: Instant::now(),
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
         });
-        self.in_body.store(true, Ordering::Relaxed);
         self.output.body_opened();
         Ok(())
     }
@@ -314,7 +309,7 @@ impl GuestState {
                 memory.unseal()?;
             }
             self.stdin.seek(body.stdin_position);
-            self.in_body.store(false, Ordering::Relaxed);
+            self.output.body_closed();
         }
         Ok(())
     }

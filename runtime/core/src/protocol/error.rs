@@ -21,6 +21,21 @@ impl ErrorObject {
         Self { error_type: Some(error_type.into()), message: Some(message.into()), ..Self::default() }
     }
 
+    /// AWS's JSON shape: members that are not there are left out.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut out = serde_json::Map::new();
+        let members = [("ErrorType", &self.error_type), ("ErrorMessage", &self.message), ("ErrorData", &self.data)];
+        for (member, value) in members {
+            if let Some(value) = value {
+                out.insert(member.to_owned(), serde_json::json!(value));
+            }
+        }
+        if !self.stack_trace.is_empty() {
+            out.insert("StackTrace".to_owned(), serde_json::json!(self.stack_trace));
+        }
+        serde_json::Value::Object(out)
+    }
+
     /// Bytes of all fields together: what [`limits::ERROR_BYTES`](super::limits::ERROR_BYTES) bounds.
     pub fn size(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);

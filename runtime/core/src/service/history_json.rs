@@ -144,15 +144,5 @@ fn payload(payload: Option<&str>) -> Value {
 }
 
 fn fault(error: &ErrorObject) -> Value {
-    let mut out = Map::new();
-    let members = [("ErrorType", &error.error_type), ("ErrorMessage", &error.message), ("ErrorData", &error.data)];
-    for (member, value) in members {
-        if let Some(value) = value {
-            out.insert(member.to_owned(), json!(value));
-        }
-    }
-    if !error.stack_trace.is_empty() {
-        out.insert("StackTrace".to_owned(), json!(error.stack_trace));
-    }
-    json!({ "Payload": out, "Truncated": false })
+    json!({ "Payload": error.to_json(), "Truncated": false })
 }

@@ -21,7 +21,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Output(Arc<OutputState>);
 
 struct OutputState {
-    in_body: Arc<AtomicBool>,
+    in_body: AtomicBool,
     queue: Mutex<VecDeque<(Stream, Vec<u8>)>>,
     live: LiveOutput,
     limit: u64,
@@ -30,9 +30,9 @@ struct OutputState {
 }
 
 impl Output {
-    pub(crate) fn new(in_body: Arc<AtomicBool>, live: LiveOutput, limit: u64) -> Self {
+    pub(crate) fn new(live: LiveOutput, limit: u64) -> Self {
         Self(Arc::new(OutputState {
-            in_body,
+            in_body: AtomicBool::new(false),
             queue: Mutex::default(),
             live,
             limit,
@@ -80,8 +80,14 @@ impl Output {
         (self.0.live)(Stream::Stderr, text.as_bytes());
     }
 
+    /// From here on output goes out at once.
     pub(crate) fn body_opened(&self) {
+        self.0.in_body.store(true, Ordering::Relaxed);
         self.0.written_in_body.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn body_closed(&self) {
+        self.0.in_body.store(false, Ordering::Relaxed);
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) -> StreamResult<()> {

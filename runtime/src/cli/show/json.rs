@@ -2,9 +2,8 @@
 
 use super::Record;
 use super::notation::{epoch_seconds, function_arn};
-use everstep_core::protocol::ErrorObject;
 use everstep_core::service::{Description, HistoryEvent};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// `{"Execution": ..., "Events": [...]}`, for people's eyes too.
 pub(super) fn render(record: &Record) -> String {
@@ -31,27 +30,13 @@ fn execution(description: &Description) -> Value {
         out["Result"] = json!(result);
     }
     if let Some(error) = &description.error {
-        out["Error"] = fault(error);
+        out["Error"] = error.to_json();
     }
     match description.ended_at {
         Some(ended_at) => out["EndTimestamp"] = epoch_seconds(ended_at),
         None => out["ExpectedExecutionTimeoutTimestamp"] = epoch_seconds(description.timeout_at),
     }
     out
-}
-
-fn fault(error: &ErrorObject) -> Value {
-    let mut out = Map::new();
-    let members = [("ErrorType", &error.error_type), ("ErrorMessage", &error.message), ("ErrorData", &error.data)];
-    for (member, value) in members {
-        if let Some(value) = value {
-            out.insert(member.to_owned(), json!(value));
-        }
-    }
-    if !error.stack_trace.is_empty() {
-        out.insert("StackTrace".to_owned(), json!(error.stack_trace));
-    }
-    Value::Object(out)
 }
 
 #[cfg(test)]
