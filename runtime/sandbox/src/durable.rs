@@ -12,8 +12,8 @@ wasmtime::component::bindgen!({
 });
 
 pub use everstep::workflow::durable::{
-    Completed, ErrorObject, Event, ExecutionInfo, LogLevel, Operation, Outcome, Retry, RetryReason, Run, Started,
-    StepOptions, StepOutcome, StepSemantics,
+    Completed, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, Jitter, LogLevel, Operation,
+    Outcome, Retry, RetryReason, RetrySchedule, Run, Started, StepOptions, StepOutcome, StepSemantics,
 };
 
 struct Durable;
@@ -61,6 +61,21 @@ impl everstep::workflow::durable::Host for GuestState {
         self.host.begin_context(parent, name, sub_type).map_err(stop)
     }
 
+    fn begin_fetch(
+        &mut self,
+        parent: Operation,
+        request: HttpRequest,
+        options: FetchOptions,
+    ) -> wasmtime::Result<Operation> {
+        self.outside("begin-fetch")?;
+        self.host.begin_fetch(parent, request, options).map_err(stop)
+    }
+
+    fn response(&mut self, fetch: Operation) -> wasmtime::Result<HttpResponse> {
+        self.outside("response")?;
+        self.host.response(fetch).map_err(stop)
+    }
+
     fn end_context(
         &mut self,
         context: Operation,
@@ -83,6 +98,11 @@ impl everstep::workflow::durable::Host for GuestState {
         }
         self.start_stretch();
         Ok(event)
+    }
+
+    fn next_unsealed(&mut self) -> wasmtime::Result<Event> {
+        self.outside("next-unsealed")?;
+        Err(stop(Stop::Refused("`next-unsealed` is not there yet".into())))
     }
 
     fn end(&mut self, operation: Operation, outcome: StepOutcome) -> wasmtime::Result<()> {

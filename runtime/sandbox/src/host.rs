@@ -1,6 +1,9 @@
 //! What the sandbox asks of whoever runs a workflow: the other side of every call a guest can make.
 
-use crate::durable::{ErrorObject, Event, ExecutionInfo, LogLevel, Operation, StepOptions, StepOutcome};
+use crate::durable::{
+    ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, Operation, StepOptions,
+    StepOutcome,
+};
 
 /// Where output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,15 @@ pub trait Host: std::any::Any + Send {
     fn begin_wait(&mut self, parent: Operation, name: Option<String>, seconds: u32) -> Result<Operation, Stop>;
     /// A child context.
     fn begin_context(&mut self, parent: Operation, name: Option<String>, sub_type: String) -> Result<Operation, Stop>;
+    /// An HTTP request that the host performs.
+    fn begin_fetch(
+        &mut self,
+        parent: Operation,
+        request: HttpRequest,
+        options: FetchOptions,
+    ) -> Result<Operation, Stop>;
+    /// The answer to a request that has completed; once.
+    fn response(&mut self, operation: Operation) -> Result<HttpResponse, Stop>;
     /// The child context's body ended.
     fn end_context(&mut self, context: Operation, outcome: Result<Option<String>, ErrorObject>) -> Result<(), Stop>;
     /// The operation's future was dropped.

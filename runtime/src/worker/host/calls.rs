@@ -8,7 +8,8 @@ use super::{Halt, Mode, STDERR_TAIL, WorkflowHost};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{ErrorObject, OperationAction, OperationStatus, OperationType, OperationUpdate, limits};
 use everstep_sandbox::durable::{
-    self, Event, ExecutionInfo, LogLevel, RetryReason, StepOptions, StepOutcome, StepSemantics,
+    self, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, RetryReason, StepOptions,
+    StepOutcome, StepSemantics,
 };
 use everstep_sandbox::{Host, Stop, Stream};
 use std::time::Duration;
@@ -61,6 +62,14 @@ impl Host for WorkflowHost {
         }
         self.check_journal()?;
         Ok(number)
+    }
+
+    fn begin_fetch(&mut self, _: u64, _: HttpRequest, _: FetchOptions) -> Result<u64, Stop> {
+        Err(Stop::Refused("`begin-fetch` is not there yet".into()))
+    }
+
+    fn response(&mut self, operation: u64) -> Result<HttpResponse, Stop> {
+        Err(Stop::Refused(format!("operation {operation} has no response to take")))
     }
 
     fn end_context(&mut self, context: u64, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {

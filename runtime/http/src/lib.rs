@@ -1,0 +1,1 @@
+//! Everstep's HTTP client.
