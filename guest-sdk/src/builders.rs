@@ -12,10 +12,12 @@
 //! recorded results, which a replay repeats.
 
 mod child;
+mod fetch;
 mod step;
 mod wait;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
+pub use fetch::FetchBuilder;
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;

@@ -1,6 +1,7 @@
 //! What a handler and a step's body are given.
 
-use crate::builders::{ChildBuilder, StepBuilder, WaitBuilder};
+use crate::builders::{ChildBuilder, FetchBuilder, StepBuilder, WaitBuilder};
+use crate::http;
 use crate::logger::Logger;
 use crate::{BoxError, bindings};
 use std::future::Future;
@@ -95,6 +96,15 @@ impl DurableContext {
         Fut: Future<Output = Result<O, BoxError>> + 'static,
     {
         StepBuilder::new(self.clone(), body)
+    }
+
+    /// An HTTP request as a step of its own, performed by the host while the workflow goes on: many at once, each
+    /// recorded with its answer.
+    ///
+    /// `request` is a [`http::Request`], or a URL to GET. Any status is an answer; see
+    /// [`http::Response::error_for_status`].
+    pub fn fetch(&self, request: impl Into<http::Request>) -> FetchBuilder {
+        FetchBuilder::new(self.clone(), request.into())
     }
 
     /// A durable timer. The process need not live meanwhile.

@@ -77,6 +77,7 @@ impl Error for OperationError {
             OperationErrorKind::Step(error) => error,
             OperationErrorKind::Wait(error) => error,
             OperationErrorKind::ChildContext(error) => error,
+            OperationErrorKind::Fetch(error) => error,
         })
     }
 }
@@ -91,6 +92,8 @@ pub enum OperationErrorKind {
     Wait(WaitError),
     /// A child context.
     ChildContext(ChildContextError),
+    /// An HTTP request.
+    Fetch(FetchError),
 }
 
 impl OperationErrorKind {
@@ -115,11 +118,21 @@ impl OperationErrorKind {
         Self::ChildContext(ChildContextError::new(kind, Some(ReplayedFailure::new(wire).into())))
     }
 
+    pub(crate) fn fetch(wire: WireError) -> Self {
+        let kind = match wire.error_data().unwrap_or_default() {
+            data if data.contains(r#""code":"HTTP-request-denied""#) => FetchErrorKind::Denied,
+            data if data.contains(r#""code":"destination-IP-prohibited""#) => FetchErrorKind::Denied,
+            _ => FetchErrorKind::NoAnswer,
+        };
+        Self::Fetch(FetchError::new(kind, Some(ReplayedFailure::new(wire).into())))
+    }
+
     pub(crate) fn wire_type_name(&self) -> &'static str {
         match self {
             Self::Step(_) => "StepError",
             Self::Wait(_) => "WaitError",
             Self::ChildContext(_) => "ChildContextError",
+            Self::Fetch(_) => "FetchError",
         }
     }
 
@@ -128,6 +141,7 @@ impl OperationErrorKind {
             Self::Step(_) => "step",
             Self::Wait(_) => "wait",
             Self::ChildContext(_) => "child_context",
+            Self::Fetch(_) => "fetch",
         }
     }
 }
@@ -138,6 +152,7 @@ impl fmt::Display for OperationErrorKind {
             Self::Step(error) => write!(f, "step: {error}"),
             Self::Wait(error) => write!(f, "wait: {error}"),
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
+            Self::Fetch(error) => write!(f, "fetch: {error}"),
         }
     }
 }
@@ -209,6 +224,33 @@ operation_error! {
 operation_error! {
     /// A child context that failed.
     ChildContextError, ChildContextErrorKind
+}
+
+operation_error! {
+    /// An HTTP request that got no answer.
+    FetchError, FetchErrorKind
+}
+
+/// How an HTTP request failed. Which of wasi:http's error codes it was stands in the
+/// [recorded data](WireError::error_data).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchErrorKind {
+    /// It is not on the allow list, and was not sent.
+    #[non_exhaustive]
+    Denied,
+    /// It may have been sent, and there was no answer.
+    #[non_exhaustive]
+    NoAnswer,
+}
+
+impl fmt::Display for FetchErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Denied => "denied",
+            Self::NoAnswer => "no answer",
+        })
+    }
 }
 
 /// How a step failed.

@@ -48,6 +48,11 @@
 //! What remains: changing the *code* under a running execution. Executions are pinned to the version they started with,
 //! so that does not happen by itself.
 //!
+//! # HTTP
+//!
+//! [`DurableContext::fetch`] makes a request durable: the host performs it while the workflow goes on, many at once, and
+//! records the answer. In a step's body, [`http::Request::send`] makes one on the spot.
+//!
 //! # Steps
 //!
 //! A step's body has real time, real randomness and the I/O it was granted. In return it is sealed:
@@ -75,6 +80,7 @@ mod context;
 mod error;
 mod executor;
 mod future;
+pub mod http;
 mod logger;
 mod retry;
 mod seal;
@@ -87,8 +93,8 @@ mod bindings;
 
 pub use context::{DurableContext, StepContext};
 pub use error::{
-    ChildContextError, ChildContextErrorKind, OperationError, OperationErrorKind, RetriesExhausted, StepError,
-    StepErrorKind, WaitError, WaitErrorKind,
+    ChildContextError, ChildContextErrorKind, FetchError, FetchErrorKind, OperationError, OperationErrorKind,
+    RetriesExhausted, StepError, StepErrorKind, WaitError, WaitErrorKind,
 };
 pub use future::DurableFuture;
 pub use logger::Logger;

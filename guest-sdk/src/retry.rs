@@ -95,6 +95,23 @@ impl RetryStrategyConfig {
         self.jitter
     }
 
+    /// For the host, which retries HTTP requests by itself.
+    pub(crate) fn schedule(&self) -> crate::bindings::RetrySchedule {
+        use crate::bindings::{Jitter, RetrySchedule};
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        RetrySchedule {
+            max_attempts: self.max_attempts,
+            initial_delay_milliseconds: milliseconds(self.initial_delay),
+            max_delay_milliseconds: milliseconds(self.max_delay),
+            backoff_rate: self.backoff_rate,
+            jitter: match self.jitter {
+                JitterStrategy::None => Jitter::None,
+                JitterStrategy::Half => Jitter::Half,
+                JitterStrategy::Full => Jitter::Full,
+            },
+        }
+    }
+
     /// `random` answers a number in `[0, 1)`.
     fn decide(&self, attempt: u32, random: impl FnOnce() -> f64) -> RetryDecision {
         if attempt >= self.max_attempts {

@@ -7,6 +7,7 @@
 
 mod clock;
 mod divergence;
+mod fetch;
 mod guest_values;
 mod host;
 mod journal;

@@ -2,7 +2,7 @@
 //! [`Host`](crate::Host).
 
 use crate::guest::GuestState;
-use crate::host::{Stop, Stream};
+use crate::host::{Delivered, Stop, Stream};
 use wasmtime::component::{HasData, Linker};
 
 wasmtime::component::bindgen!({
@@ -68,7 +68,7 @@ impl everstep::workflow::durable::Host for GuestState {
         options: FetchOptions,
     ) -> wasmtime::Result<Operation> {
         self.outside("begin-fetch")?;
-        self.host.begin_fetch(parent, request, options).map_err(stop)
+        self.host.begin_fetch(parent, request, options, Delivered::Next).map_err(stop)
     }
 
     fn response(&mut self, fetch: Operation) -> wasmtime::Result<HttpResponse> {

@@ -4,7 +4,7 @@ use crate::durable::{Operation, stop};
 use crate::engine::CompiledWorkflow;
 use crate::host::{Host, LiveOutput, Stop};
 use crate::memory::SealedMemory;
-use crate::wasi::{Output, Stdin};
+use crate::wasi::{Http, Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -40,6 +40,8 @@ impl Default for GuestLimits {
 pub struct Network {
     /// Socket addresses, each with a port.
     pub allow: Arc<Vec<std::net::SocketAddr>>,
+    /// Performs the HTTP requests of step bodies, and decides where they may go.
+    pub http: everstep_http::Client,
 }
 
 /// What a guest is run with.
@@ -123,6 +125,7 @@ impl Guest {
             output,
             stdin,
             timers: HashMap::new(),
+            http: Http::new(self.network.http),
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
             body: None,
@@ -221,6 +224,7 @@ pub(crate) struct GuestState {
     stdin: Stdin,
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
+    pub(crate) http: Http,
     memory: Vec<Arc<SealedMemory>>,
     stack_top: usize,
     body: Option<Body>,

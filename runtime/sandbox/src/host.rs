@@ -31,6 +31,24 @@ pub enum Stop {
     Host,
 }
 
+/// How the end of an HTTP request is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// By [`Host::next`], as any operation's.
+    Next,
+    /// By [`Host::block`].
+    Blocking,
+}
+
+/// What a blocked guest goes on with.
+#[derive(Debug)]
+pub enum Woken {
+    /// The deadline has come.
+    Deadline(u64),
+    /// This request has ended: with its answer, or with a code of wasi:http's `error-code`.
+    Fetched(Operation, Result<HttpResponse, String>),
+}
+
 /// The other side of a guest's calls.
 ///
 /// Calls come strictly one at a time. While a step's body runs (from [`Host::next`] answering
@@ -53,6 +71,7 @@ pub trait Host: std::any::Any + Send {
         parent: Operation,
         request: HttpRequest,
         options: FetchOptions,
+        delivered: Delivered,
     ) -> Result<Operation, Stop>;
     /// The answer to a request that has completed; once.
     fn response(&mut self, operation: Operation) -> Result<HttpResponse, Stop>;
@@ -82,8 +101,9 @@ pub trait Host: std::any::Any + Send {
 
     /// A read of the virtual clock: nanoseconds since the Unix epoch. Never goes back, moves with every read.
     fn clock(&mut self) -> u64;
-    /// The guest blocks until the virtual clock reaches `deadline` (nanoseconds since the epoch).
-    fn block_until(&mut self, deadline: u64) -> Result<(), Stop>;
+    /// The guest blocks until the virtual clock reaches `deadline` (nanoseconds since the epoch) or one of these
+    /// requests has ended, whichever comes first in the order of the log.
+    fn block(&mut self, deadline: Option<u64>, fetches: &[Operation]) -> Result<Woken, Stop>;
     /// Random bytes outside bodies: the same on every replay.
     fn random(&mut self, bytes: &mut [u8]);
     /// Random bytes inside a body: real.

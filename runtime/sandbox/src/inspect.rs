@@ -42,8 +42,16 @@ pub enum NotAWorkflow {
     UnknownImport(String, &'static str),
 }
 
-const PROVIDED: [&str; 6] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:random/", "wasi:io/", "wasi:filesystem/", "wasi:sockets/"];
+const PROVIDED: [&str; 8] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:io/",
+    "wasi:filesystem/",
+    "wasi:sockets/",
+    "wasi:http/types@",
+    "wasi:http/outgoing-handler@",
+];
 
 /// Reads a component's imports, exports and core modules. Linear in its size; executes nothing.
 pub fn inspect(wasm: &[u8]) -> Result<Shape, NotAWorkflow> {
@@ -101,8 +109,8 @@ fn check_import(name: &str) -> Result<bool, NotAWorkflow> {
     }
     let remedy = if name.starts_with("everstep:workflow/") {
         "it was built with a newer everstep-sdk: use a newer everstep"
-    } else if name.starts_with("wasi:http/") {
-        "HTTP from workflow code is not supported by this release: open a socket inside a step"
+    } else if name.starts_with("wasi:http/incoming-handler") {
+        "a workflow makes HTTP requests and serves none: build a program with a `fn main`"
     } else if name.starts_with("wasi:") && !name.contains("@0.2.") {
         "build it for WASI 0.2 (`wasm32-wasip2`)"
     } else if PROVIDED.iter().any(|prefix| name.starts_with(prefix)) || !name.contains(':') {
@@ -203,7 +211,8 @@ mod tests {
         assert_eq!(check_import("everstep:workflow/durable@1.0.0"), Ok(true));
         assert_eq!(check_import("wasi:clocks/wall-clock@0.2.9"), Ok(false));
         let text = |name: &str| check_import(name).unwrap_err().to_string();
-        assert!(text("wasi:http/outgoing-handler@0.2.3").contains("inside a step"));
+        assert_eq!(check_import("wasi:http/outgoing-handler@0.2.3"), Ok(false));
+        assert!(text("wasi:http/incoming-handler@0.2.3").contains("serves none"));
         assert!(text("wasi:clocks/wall-clock@0.3.0").contains("wasm32-wasip2"));
         assert!(text("everstep:workflow/durable@2.0.0").contains("newer everstep"));
         assert!(text("acme:db/query@1.0.0").contains("acme:db/query@1.0.0"));

@@ -24,5 +24,5 @@ mod wasi;
 
 pub use engine::{CompiledWorkflow, Sandbox, SandboxError};
 pub use guest::{Ended, Guest, GuestLimits, Network, Run, Trap, TrapKind};
-pub use host::{Host, LiveOutput, Stop, Stream};
+pub use host::{Delivered, Host, LiveOutput, Stop, Stream, Woken};
 pub use memory::SealedMemory;

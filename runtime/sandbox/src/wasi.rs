@@ -7,16 +7,21 @@
 //! | `io/poll` ([`poll`]) | blocking on a timer is a durable wait | real |
 //! | `random` ([`random`]) | derived from the execution's seed | real |
 //! | `cli` stdin, stdout, stderr ([`stdio`]) | the input; handed to the host in order | position restored; at once |
+//! | `io/streams` ([`streams`]) | never blocks | real, within the body's time |
+//! | `http` ([`http`]) | an operation of the execution, performed by the host | real, within the allow list |
 //! | `sockets` ([`sockets`]) | refused | real, within the allow list |
 //! | `filesystem` | no directory is preopened | likewise |
 //! | `cli` environment, arguments, exit | frozen with the execution | likewise |
 
 mod clock;
+mod http;
 mod poll;
 mod random;
 mod sockets;
 mod stdio;
+mod streams;
 
+pub(crate) use http::Http;
 pub(crate) use stdio::{Output, Stdin};
 
 use crate::guest::{GuestState, Network};
@@ -34,7 +39,9 @@ impl HasData for Ours {
 
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    http::add_to_linker(linker)?;
     linker.allow_shadowing(true);
+    wasi::sync::io::streams::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::clocks::wall_clock::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::clocks::monotonic_clock::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::random::random::add_to_linker::<_, Ours>(linker, |state| state)?;

@@ -38,6 +38,10 @@ pub(crate) struct Run {
     /// Let step bodies connect to this address; may be repeated
     #[arg(long, value_name = "IP:PORT")]
     allow_net: Vec<std::net::SocketAddr>,
+    /// Let the workflow make HTTP requests to this host, with these methods (all, if none are given); may be repeated:
+    /// `api.example.com`, `'GET,POST *.example.com'`, `localhost:8080`
+    #[arg(long, value_name = "[METHODS ]HOST[:PORT]")]
+    allow_http: Vec<everstep_http::Rule>,
     /// Leave the execution suspended when it waits longer than this
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
     detach_after: Duration,
@@ -149,7 +153,13 @@ impl Run {
     fn surroundings(&self) -> Environment {
         Environment {
             stretch: self.timeout,
-            network: Network { allow: Arc::new(self.allow_net.clone()) },
+            network: Network {
+                allow: Arc::new(self.allow_net.clone()),
+                http: everstep_http::Client::new(everstep_http::Policy {
+                    rules: self.allow_http.clone(),
+                    addresses: self.allow_net.clone(),
+                }),
+            },
             verify: match self.verify {
                 VerifyMode::Always => Verify::Always,
                 VerifyMode::Off => Verify::Off,

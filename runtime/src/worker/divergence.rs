@@ -23,6 +23,15 @@ pub enum Divergence {
         /// Its position.
         id: OperationId,
     },
+    /// The same operation, but another request.
+    Request {
+        /// The operation.
+        id: OperationId,
+        /// What the log has.
+        recorded: String,
+        /// What the guest asked for.
+        requested: String,
+    },
     /// A child context's outcome differs from the recorded one.
     Outcome {
         /// The context.
@@ -92,6 +101,7 @@ impl Divergence {
             Self::HostCalls { .. } => "E0104",
             Self::Memory { .. } => "E0105",
             Self::End { .. } => "E0106",
+            Self::Request { .. } => "E0107",
         }
     }
 
@@ -119,6 +129,11 @@ impl fmt::Display for Divergence {
                 "replay diverged: operation {id} was never begun\n  recorded:  {recorded}\n  requested: nothing\n  \
                  the code no longer begins an operation this execution recorded; run the execution with the component \
                  it was started with"
+            ),
+            Self::Request { id, recorded, requested } => write!(
+                f,
+                "replay diverged at operation {id}\n  recorded:  {recorded}\n  requested: {requested}\n  \
+                 the code made another request here than the one this execution recorded"
             ),
             Self::Outcome { id, recorded, requested } => write!(
                 f,

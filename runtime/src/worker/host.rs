@@ -14,14 +14,18 @@ use everstep_core::protocol::{
     CheckpointRequest, ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, Operation, OperationAction,
     OperationId, OperationStatus, OperationType, OperationUpdate, ServiceError, Timestamp,
 };
-use everstep_sandbox::Stop;
 use everstep_sandbox::durable::{self, Event, Outcome};
+use everstep_sandbox::{Delivered, Stop};
 use rustc_hash::FxBuildHasher;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+mod blocking;
 mod calls;
+mod fetches;
+
+use fetches::{Fetch, Fetches};
 
 /// How much of stderr is kept for the error of a workflow that panics or exits, bytes.
 const STDERR_TAIL: usize = 2 << 10;
@@ -62,6 +66,8 @@ struct Begun {
     /// This run has sent START for the attempt at hand.
     start_sent: bool,
     seconds: Option<u32>,
+    /// The request, if it is one that the host performs.
+    fetch: Option<Box<Fetch>>,
 }
 
 pub(crate) struct WorkflowHost {
@@ -80,6 +86,9 @@ pub(crate) struct WorkflowHost {
     root_children: u64,
     /// Steps that could run: not ended, not parked, not cancelled; by number.
     runnable: BTreeSet<u64>,
+    fetches: Fetches,
+    /// The timer that the guest blocked on last, if something else woke it: its deadline and its operation.
+    timer: Option<(u64, u64)>,
     calls: HostCalls,
     /// Where the guest stood at every checkpoint so far, this run's included.
     checkpoints: Vec<Journal>,
@@ -171,6 +180,8 @@ impl WorkflowHost {
             unrecorded: HashMap::default(),
             root_children: 0,
             runnable: BTreeSet::new(),
+            fetches: Fetches::default(),
+            timer: None,
             calls: HostCalls::new(journals.clone()),
             checkpoints: journals,
             body_random: BodyRandom::Entropy,
@@ -302,6 +313,7 @@ impl WorkflowHost {
             cancelled: false,
             start_sent: false,
             seconds,
+            fetch: None,
         });
         Ok((number, recorded))
     }
@@ -328,10 +340,12 @@ impl WorkflowHost {
 
     /// Makes the batch durable and learns what changed. `Ok(false)`: nothing was to be sent, or nothing may be.
     pub(crate) fn flush(&mut self) -> Result<bool, Stop> {
+        if self.batch.is_empty() { Ok(false) } else { self.checkpoint() }
+    }
+
+    /// The same, even if there is nothing to make durable: the service says what else has changed.
+    fn checkpoint(&mut self) -> Result<bool, Stop> {
         let Mode::Live { backend, token } = &mut self.mode else { return Ok(false) };
-        if self.batch.is_empty() {
-            return Ok(false);
-        }
         hit(Failpoint::BeforeCommit);
         let journal = self.calls.journal();
         let updates = std::mem::take(&mut self.batch);
@@ -389,7 +403,12 @@ impl WorkflowHost {
         if let (true, Some(number)) = (ready, self.recorded.claim_of(&id)) {
             let begun = &mut self.begun[number as usize - 1];
             begun.start_sent = false;
-            if !begun.cancelled {
+            if begun.cancelled {
+                return;
+            }
+            if begun.fetch.is_some() {
+                self.fetches.wait(number);
+            } else {
                 self.runnable.insert(number);
             }
         }
@@ -397,7 +416,12 @@ impl WorkflowHost {
 
     /// The next end in the order of the log, if there is one for this guest.
     fn deliver(&mut self) -> Result<Option<Event>, Stop> {
-        while let Some((event, claim, operation)) = self.recorded.earliest_end() {
+        // What a blocking call waits for is handed over by that.
+        let blocking = |begun: &[Begun], claim: Option<u64>| {
+            let fetch = claim.and_then(|number| begun[number as usize - 1].fetch.as_ref());
+            fetch.is_some_and(|fetch| fetch.delivered == Delivered::Blocking)
+        };
+        while let Some((event, claim, operation)) = self.recorded.earliest_end(|claim| !blocking(&self.begun, claim)) {
             let Some(number) = claim else {
                 let divergence =
                     Divergence::Missing { id: operation.id.clone(), recorded: describe_recorded(operation) };
@@ -415,7 +439,7 @@ impl WorkflowHost {
                 };
                 return Err(self.diverged(divergence));
             }
-            let outcome = outcome_of(operation);
+            let mut outcome = outcome_of(operation);
             let ended_at = operation.ended_at.unwrap_or(self.started_at);
             if matches!(self.mode, Mode::Live { .. }) {
                 hit(Failpoint::BeforeDelivery);
@@ -431,6 +455,12 @@ impl WorkflowHost {
             self.recorded.delivered(event);
             self.runnable.remove(&number);
             self.check_journal()?;
+            if let (Outcome::Succeeded(recorded), true) =
+                (&mut outcome, self.begun[number as usize - 1].fetch.is_some())
+            {
+                let recorded = recorded.take();
+                self.keep_response(number, recorded.as_deref())?;
+            }
             return Ok(Some(Event::Completed(durable::Completed { operation: number, outcome })));
         }
         Ok(None)

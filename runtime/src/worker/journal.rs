@@ -19,6 +19,9 @@ pub(crate) enum Call {
     Output = 10,
     Log = 11,
     Finish = 12,
+    BeginFetch = 13,
+    Fetched = 14,
+    BlockOnFetches = 15,
 }
 
 /// A running 64-bit digest over words and texts, in the manner of FNV-1a: not against forgery (the log's owner can write any
@@ -82,7 +85,7 @@ impl HostCalls {
             self.compare();
         }
         self.journal.calls += 1;
-        if matches!(call, Call::Completed | Call::Block) {
+        if matches!(call, Call::Completed | Call::Block | Call::Fetched) {
             self.journal.delivered += 1;
         }
         Entry(&mut self.journal.digest).word(call as u64)

@@ -83,9 +83,9 @@ impl Recorded {
         self.claims[*self.by_id.get(id)?]
     }
 
-    /// The earliest end that was not handed over, with the guest's number for it if it has begun it.
-    pub(crate) fn earliest_end(&self) -> Option<(u64, Option<u64>, &Operation)> {
-        let (event, index) = *self.undelivered.front()?;
+    /// The earliest end that was not handed over and is wanted, with the guest's number for it if it has begun it.
+    pub(crate) fn earliest_end(&self, wanted: impl Fn(Option<u64>) -> bool) -> Option<(u64, Option<u64>, &Operation)> {
+        let (event, index) = *self.undelivered.iter().find(|(_, index)| wanted(self.claims[*index]))?;
         Some((event, self.claims[index], &self.operations[index]))
     }
 
@@ -157,7 +157,7 @@ mod tests {
 
     fn order(recorded: &mut Recorded) -> Vec<u64> {
         std::iter::from_fn(|| {
-            let event = recorded.earliest_end()?.0;
+            let event = recorded.earliest_end(|_| true)?.0;
             recorded.delivered(event);
             Some(event)
         })

@@ -2,7 +2,7 @@
 
 use crate::durable::stop;
 use crate::guest::GuestState;
-use crate::host::Stop;
+use crate::host::{Stop, Woken};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::p2::DynPollable;
@@ -11,6 +11,7 @@ use wasmtime_wasi::p2::bindings::sync::io::poll::{Host, HostPollable};
 impl GuestState {
     /// Which of these are ready without waiting.
     fn ready_now(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
+        self.send_requests()?;
         let now = self.host.clock();
         let mut ready = Vec::new();
         for (index, pollable) in (0..).zip(pollables) {
@@ -27,19 +28,28 @@ impl GuestState {
 
     fn wait(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
         self.drain_output()?;
-        let ready = self.ready_now(pollables)?;
-        if !ready.is_empty() {
-            return Ok(ready);
-        }
         let earliest = pollables.iter().filter_map(|pollable| self.timers.get(&pollable.rep())).min().copied();
-        let Some(deadline) = earliest else {
-            return Err(stop(Stop::Refused(
-                "the workflow blocks on something that can never become ready outside a step; do I/O inside ctx.step()"
-                    .into(),
-            )));
+        let deadline = loop {
+            let ready = self.ready_now(pollables)?;
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+            let fetches = self.http.operations();
+            if earliest.is_none() && fetches.is_empty() {
+                return Err(stop(Stop::Refused(
+                    "the workflow blocks on something that can never become ready outside a step; do I/O inside \
+                     ctx.step()"
+                        .into(),
+                )));
+            }
+            let woken = self.host.block(earliest, &fetches).map_err(stop)?;
+            self.start_stretch();
+            match woken {
+                Woken::Deadline(deadline) => break deadline,
+                // Whether or not it is one of these: the answer is there, and the guest may look.
+                Woken::Fetched(operation, outcome) => self.answered(operation, outcome)?,
+            }
         };
-        self.host.block_until(deadline).map_err(stop)?;
-        self.start_stretch();
         let is_due = |(index, pollable): (u32, &Resource<DynPollable>)| {
             self.timers.get(&pollable.rep()).is_some_and(|at| *at <= deadline).then_some(index)
         };

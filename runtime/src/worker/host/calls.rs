@@ -11,8 +11,7 @@ use everstep_sandbox::durable::{
     self, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, RetryReason, StepOptions,
     StepOutcome, StepSemantics,
 };
-use everstep_sandbox::{Host, Stop, Stream};
-use std::time::Duration;
+use everstep_sandbox::{Delivered, Host, Stop, Stream, Woken};
 
 impl Host for WorkflowHost {
     fn execution(&mut self) -> ExecutionInfo {
@@ -64,12 +63,18 @@ impl Host for WorkflowHost {
         Ok(number)
     }
 
-    fn begin_fetch(&mut self, _: u64, _: HttpRequest, _: FetchOptions) -> Result<u64, Stop> {
-        Err(Stop::Refused("`begin-fetch` is not there yet".into()))
+    fn begin_fetch(
+        &mut self,
+        parent: u64,
+        request: HttpRequest,
+        options: FetchOptions,
+        delivered: Delivered,
+    ) -> Result<u64, Stop> {
+        self.fetch(parent, request, options, delivered)
     }
 
     fn response(&mut self, operation: u64) -> Result<HttpResponse, Stop> {
-        Err(Stop::Refused(format!("operation {operation} has no response to take")))
+        self.take_response(operation)
     }
 
     fn end_context(&mut self, context: u64, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
@@ -112,21 +117,7 @@ impl Host for WorkflowHost {
 
     fn cancel(&mut self, operation: u64) -> Result<(), Stop> {
         self.calls.call(Call::Cancel).word(operation);
-        let slot = self.slot(operation)?;
-        let (kind, id, first) = (slot.kind, slot.id.clone(), !slot.cancelled);
-        slot.cancelled = true;
-        self.runnable.remove(&operation);
-        if first && kind == OperationType::Wait {
-            let unsent =
-                self.batch.iter().position(|update| update.id == id && update.action == OperationAction::Start);
-            let open = self.recorded.get(&id).is_some_and(|recorded| recorded.status == OperationStatus::Started);
-            if let Some(unsent) = unsent {
-                self.batch.remove(unsent);
-            } else if open {
-                let cancel = self.update(operation, OperationAction::Cancel);
-                self.batch.push(cancel);
-            }
-        }
+        self.cancel_operation(operation)?;
         self.check_journal()
     }
 
@@ -139,11 +130,13 @@ impl Host for WorkflowHost {
             if matches!(self.mode, Mode::Shadow) {
                 return Err(self.suspended());
             }
+            self.send_fetches()?;
+            self.collect_fetches()?;
             if self.urgent() && self.flush()? {
                 continue;
             }
             let Some(number) = self.runnable.first().copied() else {
-                if self.flush()? {
+                if self.flush()? || (self.fetches.any_in_flight() && self.await_fetches(None)?) {
                     continue;
                 }
                 return Err(self.suspended());
@@ -248,54 +241,8 @@ impl Host for WorkflowHost {
         now
     }
 
-    fn block_until(&mut self, deadline: u64) -> Result<(), Stop> {
-        self.calls.call(Call::Block).word(deadline);
-        let Some(remaining) = deadline.checked_sub(self.clock.nanos()).filter(|left| *left > 0) else {
-            return self.check_journal();
-        };
-        // Setting the timer and looking at it were reads, which moved the clock: a sleep of a second is one of a second.
-        let remaining = Duration::from_millis(remaining.div_ceil(1_000_000));
-        let seconds = u32::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
-        let durable_wait = remaining >= Duration::from_secs(1);
-        let number = if durable_wait {
-            check_seconds(seconds)?;
-            let (number, recorded) =
-                self.begin(0, OperationType::Wait, Some("sleep".into()), "Wait".into(), Some(seconds))?;
-            if recorded.is_none() {
-                let start = self.update(number, OperationAction::Start);
-                self.batch.push(start);
-            }
-            number
-        } else {
-            self.begin(0, OperationType::Step, Some("sleep".into()), "Step".into(), None)?.0
-        };
-        self.check_journal()?;
-        let id = self.begun[number as usize - 1].id.clone();
-        loop {
-            if let Some(ended_at) = self.recorded.take_end(&id) {
-                self.clock.advance_to(ended_at);
-                self.clock.advance_to_nanos(deadline);
-                return Ok(());
-            }
-            self.check_claims()?;
-            if matches!(self.mode, Mode::Shadow) {
-                return Err(Stop::Suspend);
-            }
-            let asleep = self.recorded.get(&id).is_none_or(|operation| !operation.status.is_terminal());
-            if !durable_wait && asleep {
-                self.observer.sleeping(remaining);
-                self.environment.pause(remaining);
-                if self.recorded.get(&id).is_none() {
-                    let start = self.update(number, OperationAction::Start);
-                    self.batch.push(start);
-                }
-                let done = self.update(number, OperationAction::Succeed);
-                self.batch.push(done);
-            }
-            if !self.flush()? {
-                return Err(Stop::Suspend);
-            }
-        }
+    fn block(&mut self, deadline: Option<u64>, fetches: &[u64]) -> Result<Woken, Stop> {
+        self.blocked(deadline, fetches)
     }
 
     fn random(&mut self, bytes: &mut [u8]) {
