@@ -12,7 +12,9 @@ use crate::policy::Site;
 
 /// Why a request has no [`Response`](crate::Response).
 ///
-/// Messages name host and port (`site`), numbers and the remedy; never a path, a query, a header's value or a user.
+/// Messages name host and port, numbers and the remedy; never a path, a query, a header's value or a user. In every case
+/// `site`, `from` and `to` are `host:port`, `grant` is the [`Rule`](crate::Rule) that is missing, `after` is the timeout
+/// that struck, and `received` counts bytes of the response's body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     /// No rule of the policy allows the request.

@@ -57,10 +57,6 @@ impl Site {
         Ok(Site { https, host, port })
     }
 
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.https { "https" } else { "http" }
-    }
-
     fn address(&self) -> Option<SocketAddr> {
         match self.host {
             Host::Ipv4(address) => Some((address, self.port).into()),

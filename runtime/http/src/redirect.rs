@@ -30,7 +30,8 @@ pub(crate) fn follow(request: &mut Request, status: StatusCode, headers: &Header
         });
     };
     target.set_fragment(None);
-    let to = Site::of(&target)?;
+    let to =
+        Site::of(&target).map_err(|error| HttpError::Redirected { from: site.to_string(), error: Box::new(error) })?;
     if site.https && !to.https {
         return Err(HttpError::InsecureRedirect { site: site.to_string(), to: to.to_string() });
     }

@@ -64,7 +64,7 @@ fn malformed_rules_say_what_is_wrong() {
         ("*.", "`*.`"),
         ("a..example.com", "has an empty part in the host"),
         ("1.2.3.4.5", "has the host `1.2.3.4.5`"),
-        ("exa mple.com", "cannot be requested"),
+        ("ex(a mple.com", "cannot be requested"),
     ] {
         let message = text.parse::<Rule>().expect_err(text).to_string();
         assert!(message.contains(problem), "`{text}` says: {message}");
