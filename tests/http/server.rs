@@ -115,7 +115,9 @@ impl Server {
                 let mut stream = stream;
                 stream.read(&mut [0]).map(drop)
             }
-            ["flaky", failures] if count <= failures.parse().unwrap_or(0) => write(stream, 503, "retry-after: 3\r\n", b"busy"),
+            ["flaky", failures] if count <= failures.parse().unwrap_or(0) => {
+                write(stream, 503, "retry-after: 3\r\n", b"busy")
+            }
             ["flaky", _] => write(stream, 200, "", format!("after {count}").as_bytes()),
             ["status", status] => write(stream, status.parse().unwrap_or(500), "", b""),
             ["effect", _] => write(stream, 201, "", b"done"),

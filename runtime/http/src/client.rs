@@ -284,6 +284,13 @@ impl Client {
     }
 }
 
+/// Denies everything.
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(Policy::default())
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("policy", self.policy()).finish_non_exhaustive()

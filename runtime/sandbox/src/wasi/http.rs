@@ -210,10 +210,11 @@ impl GuestState {
             return Ok(());
         }
         self.drain_output()?;
-        for mut outgoing in std::mem::take(&mut self.http.outgoing) {
+        let mut left = std::collections::VecDeque::from(std::mem::take(&mut self.http.outgoing));
+        while let Some(mut outgoing) = left.pop_front() {
             let future = Resource::<HostFutureIncomingResponse>::new_borrow(outgoing.future);
-            // Another future of that number can only have come after the guest dropped this one.
-            let newer = self.http.outgoing.iter().any(|other| other.future == outgoing.future);
+            // A later future of the same number can only have come after the guest dropped this one.
+            let newer = left.iter().any(|other| other.future == outgoing.future);
             if newer || !matches!(self.table.get(&future), Ok(HostFutureIncomingResponse::Pending(_))) {
                 if let State::Begun(operation) = outgoing.state {
                     self.host.cancel(operation).map_err(stop)?;
