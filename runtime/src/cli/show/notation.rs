@@ -1,6 +1,7 @@
 //! How points in time, durations, payloads and operations are written down.
 
 use crate::cli::progress::system_time;
+use crate::worker::shows_as_itself;
 use everstep_core::protocol::{ExecutionArn, Operation, OperationStatus, OperationType, Timestamp};
 use serde_json::{Value, json};
 
@@ -74,9 +75,7 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
     // Where to cut if the text turns out to be too long: the last place that leaves room for the ellipsis.
     let mut cut = 0;
     for c in text.chars() {
-        let unsafe_to_print =
-            c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let piece = if unsafe_to_print { c.escape_default().to_string() } else { c.to_string() };
+        let piece = if shows_as_itself(c) { c.to_string() } else { c.escape_default().to_string() };
         taken += piece.chars().map(columns).sum::<usize>();
         if taken > width {
             short.truncate(cut);

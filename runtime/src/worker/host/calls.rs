@@ -310,6 +310,10 @@ impl Host for WorkflowHost {
         }
     }
 
+    fn check(&mut self) -> Result<(), Stop> {
+        self.check_journal()
+    }
+
     fn hash_seed(&mut self) -> (u64, u64) {
         hash_seed(&self.started.seed)
     }
