@@ -179,6 +179,27 @@ impl Worker {
     /// If the process dies during this call, the log holds every checkpoint that was acknowledged, and invoking again
     /// goes on from there.
     pub fn invoke(&self, workflow: &CompiledWorkflow, invocation: Invocation) -> Result<Report, Abandoned> {
+        self.invoke_and_replay(workflow, invocation, WorkflowHost::shadow_of)
+    }
+
+    /// For tests of what is reported: the shadow replay gets another input than the run, as if the workflow's code had
+    /// changed or did not do the same twice.
+    #[cfg(feature = "failpoints")]
+    pub fn invoke_and_replay_with(
+        &self,
+        workflow: &CompiledWorkflow,
+        invocation: Invocation,
+        input: &str,
+    ) -> Result<Report, Abandoned> {
+        self.invoke_and_replay(workflow, invocation, |live| WorkflowHost::shadow_with_input(live, input))
+    }
+
+    fn invoke_and_replay(
+        &self,
+        workflow: &CompiledWorkflow,
+        invocation: Invocation,
+        replaying: impl FnOnce(&WorkflowHost) -> WorkflowHost,
+    ) -> Result<Report, Abandoned> {
         let started = invocation.started.clone();
         let mut host =
             WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
@@ -195,8 +216,7 @@ impl Worker {
             && self.environment.verify == Verify::Always
             && let Ok(reported) = &output
         {
-            let shadow = self.shadow(workflow, &host, reported, &memory);
-            if let Err(diverged) = shadow {
+            if let Err(diverged) = self.shadow(workflow, &host, replaying(&host), reported, &memory) {
                 output = Ok(InvocationOutput::Failed(diverged.to_error()));
             }
         }
@@ -227,13 +247,13 @@ impl Worker {
         &self,
         workflow: &CompiledWorkflow,
         live: &WorkflowHost,
+        replay: WorkflowHost,
         reported: &InvocationOutput,
         memory: &FinalMemory,
     ) -> Result<(), Box<Diverged>> {
         let ended_otherwise =
             |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested }.into());
-        let replay = WorkflowHost::shadow_of(live);
-        let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
+        let guest = self.guest(replay.started(), Arc::new(|_, _: &[u8]| {}));
         let run = guest.run(workflow, Box::new(replay));
         if let Ended::Trapped(trap) = &run.ended
             && trap.kind != TrapKind::Deterministic
@@ -410,10 +430,8 @@ fn fault(trap: &Trap, backtrace: &Backtrace, host: &WorkflowHost) -> Fault {
             ..ErrorObject::new("Runtime.ExitError", message)
         });
     }
-    let error = |kind: &str, message: String| ErrorObject {
-        stack_trace: backtrace.lines(),
-        ..ErrorObject::new(kind, message)
-    };
+    let error =
+        |kind: &str, message: String| ErrorObject { stack_trace: backtrace.lines(), ..ErrorObject::new(kind, message) };
     match trap.kind {
         TrapKind::Deterministic => Fault::Workflow(error(
             "WorkflowPanicked",

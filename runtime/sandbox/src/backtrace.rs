@@ -24,37 +24,60 @@ const MACHINERY: [&str; 12] = [
     "__rustc",
 ];
 
+/// Parts of paths under which sources lie that are not the workflow's own.
+const FOREIGN: [&str; 6] =
+    ["/rustc/", "/registry/src/", "/git/checkouts/", "/guest-sdk/src/", "/everstep-sdk/src/", "wasi-libc/"];
+
 /// One function that was running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its demangled name without a hash, at most 512 bytes.
+    /// Its demangled name without a hash, at most 512 bytes. What the compiler inlined has a name without a path.
     pub function: String,
     /// Its source file, relative to its crate; none if the component has no DWARF.
     pub file: Option<String>,
     /// The line, from 1.
     pub line: Option<u32>,
+    /// It is the workflow's code; otherwise the language's runtime, the SDK, generated bindings or, as far as that is
+    /// known, a library.
+    pub own: bool,
 }
 
 impl Frame {
     fn new(name: &str, file: Option<&str>, line: Option<u32>) -> Self {
         let mut function = format!("{:#}", rustc_demangle::demangle(name));
+        // Type arguments, which can be very long and say little.
+        if let Some(arguments) = function.find('<').filter(|at| *at > 0 && !function[..*at].contains("::")) {
+            function.truncate(arguments);
+        }
         function.truncate(function.floor_char_boundary(LONGEST_NAME));
-        Self { function, file: file.map(|file| in_crate(file).to_owned()), line: line.filter(|line| *line > 0) }
+        let own = match file {
+            Some(file) => !FOREIGN.iter().any(|part| file.contains(part)) && !is_machinery(&function),
+            None => !is_machinery(&function) && !is_start(&function),
+        };
+        Self { function, file: file.map(|file| in_crate(file).to_owned()), line: line.filter(|line| *line > 0), own }
     }
 
-    /// Whether it is the workflow's code or that of a library it uses; otherwise the language's runtime, the SDK or
-    /// generated bindings.
-    pub fn is_own(&self) -> bool {
-        match crate_of(&self.function) {
-            Some(krate) => !MACHINERY.contains(&krate) && !self.function.starts_with("everstep::workflow::"),
-            // Without a path: C, or the start of a program in any language.
-            None => {
-                let start = ["_start", "main", "abort", "_Exit", "exit", "run", "undefined_stub"];
-                let generated = self.function.contains([':', '#', '[', ' ']);
-                !generated && !self.function.starts_with("__") && !start.contains(&self.function.as_str())
-            }
-        }
+    /// For people: what has no name is named by what it is.
+    pub fn title(&self) -> String {
+        let title = match self.function.split('#').next().unwrap_or_default() {
+            "{async_fn" => "an async function",
+            "{async_block" => "an async block",
+            "{closure" => "a closure",
+            _ => &self.function,
+        };
+        Self { function: title.to_owned(), ..self.clone() }.to_string()
     }
+}
+
+fn is_machinery(function: &str) -> bool {
+    let generated = function.starts_with("everstep::workflow::") || function.starts_with("__");
+    generated || crate_of(function).is_some_and(|krate| MACHINERY.contains(&krate))
+}
+
+/// A name without a path, as programs in any language start and end with; anything else is a function of C, say.
+fn is_start(function: &str) -> bool {
+    let known = ["_start", "main", "abort", "_Exit", "exit", "run", "undefined_stub"];
+    !function.contains("::") && (known.contains(&function) || function.contains([':', '#', '[', ' ']))
 }
 
 impl fmt::Display for Frame {
@@ -97,7 +120,7 @@ impl Backtrace {
 
     /// The frames of the workflow's own code.
     pub fn own(&self) -> impl Iterator<Item = &Frame> {
-        self.frames.iter().filter(|frame| frame.is_own())
+        self.frames.iter().filter(|frame| frame.own)
     }
 
     /// Where the workflow's own code was: its innermost frame.
@@ -113,7 +136,10 @@ impl Backtrace {
 
 /// The crate in whose path a function lies: of `<order::Total as core::fmt::Debug>::fmt`, `order`.
 fn crate_of(function: &str) -> Option<&str> {
-    let end = function.find("::")?;
+    // Not one of its type arguments.
+    let path =
+        function.get(1..)?.find('<').filter(|_| !function.starts_with('<')).map_or(function, |at| &function[..=at]);
+    let end = path.find("::")?;
     let start = function[..end].rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
     Some(&function[start..end]).filter(|krate| !krate.is_empty())
 }
@@ -124,7 +150,9 @@ fn in_crate(file: &str) -> &str {
     if let Some(dependency) = after("/registry/src/") {
         return dependency.split_once('/').map_or(dependency, |(_registry, path)| path);
     }
-    if file.starts_with("/rustc/") && let Some(library) = after("/library/") {
+    if file.starts_with("/rustc/")
+        && let Some(library) = after("/library/")
+    {
         return library;
     }
     ["/src/", "/examples/", "/tests/"]
@@ -169,7 +197,7 @@ mod tests {
             "uuid::Uuid::new_v4",
             "charge_the_card",
         ] {
-            assert!(named(own).is_own(), "{own}");
+            assert!(named(own).own, "{own}");
         }
         for machinery in [
             "core::ops::function::FnOnce::call_once",
@@ -184,9 +212,10 @@ mod tests {
             "wit-component:shim",
             "wasi:cli/run@0.2.6#run",
         ] {
-            assert!(!named(machinery).is_own(), "{machinery}: {:?}", named(machinery));
+            assert!(!named(machinery).own, "{machinery}: {:?}", named(machinery));
         }
         assert_eq!(named("_ZN5order7handler17h0123456789abcdefE").function, "order::handler");
+        assert_eq!(named("call_once<fn(order::Total), ()>").function, "call_once");
         assert_eq!(named(&"x".repeat(2_000)).function.len(), LONGEST_NAME);
     }
 
@@ -200,6 +229,12 @@ mod tests {
         );
         assert_eq!(shown("/rustc/59807616e1/library/std/src/time.rs"), "f (std/src/time.rs:7)");
         assert_eq!(shown("workflow.c"), "f (workflow.c:7)");
+        let own = |file: &str| Frame::new("{async_fn#0}", Some(file), Some(7)).own;
+        assert!(own("/home/ada/order/src/main.rs"));
+        assert!(!own("/home/ada/everstep/guest-sdk/src/lib.rs"));
+        assert!(!own("/rustc/59807616e1/library/std/src/time.rs"));
+        let title = Frame::new("{async_fn#0}<order::Input>", Some("/order/src/main.rs"), Some(7)).title();
+        assert_eq!(title, "an async function (src/main.rs:7)");
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Guest {
         } else if let (Err(error), Ended::Returned | Ended::Exited(_)) = (state.drain_output(), &ended) {
             ended = classify(Err(error), None);
         }
-        let backtrace = if matches!(ended, Ended::Returned | Ended::Exited(_)) { Backtrace::default() } else { backtrace };
+        let backtrace =
+            if matches!(ended, Ended::Returned | Ended::Exited(_)) { Backtrace::default() } else { backtrace };
         let state = store.into_data();
         let memory = (state.memory.len() == 1).then(|| state.memory[0].clone());
         Run { ended, backtrace, host: state.host, memory, memory_from: state.stack_top }

@@ -120,13 +120,13 @@ impl Divergence {
     /// What happened, in one line.
     pub const fn title(&self) -> &'static str {
         match self {
-            Self::Operation { .. } => "the workflow began another operation than this execution recorded",
-            Self::Missing { .. } => "the workflow no longer begins an operation that this execution recorded",
-            Self::Outcome { .. } => "a child context ended with another outcome than this execution recorded",
-            Self::HostCalls { .. } => "the workflow did something else between its operations than before",
-            Self::Memory { .. } => "the workflow did the same on replay, but its memory is not the same",
+            Self::Operation { .. } => "the workflow began another operation than it recorded",
+            Self::Missing { .. } => "the workflow does not begin an operation that it recorded",
+            Self::Outcome { .. } => "a child context ended otherwise than it recorded",
+            Self::HostCalls { .. } => "the workflow did something else between its operations",
+            Self::Memory { .. } => "the workflow did the same again, but its memory differs",
             Self::End { .. } => "the workflow ended otherwise on replay",
-            Self::Request { .. } => "the workflow made another request than this execution recorded",
+            Self::Request { .. } => "the workflow made another request than it recorded",
         }
     }
 
@@ -134,36 +134,38 @@ impl Divergence {
     const fn help(&self) -> &'static [&'static str] {
         match self {
             Self::Operation { .. } | Self::Missing { .. } => &[
-                "continue this execution with the component it was started with,",
-                "and start changed code as a new execution. Is it that component?",
-                "Then the order of operations must follow from the input and from",
-                "results of operations, and from nothing that a step left behind.",
+                "was the code changed? Continue this execution with the",
+                "component it was started with, and start changed code anew.",
+                "Otherwise the operations depend on something that is not in the",
+                "log: let a step return it as its result.",
             ],
             Self::Outcome { .. } => &[
-                "what a context returns must follow from the input and from results",
-                "of operations. Was the code changed? Continue this execution with",
-                "the component it was started with.",
+                "was the code changed? Continue this execution with the",
+                "component it was started with. Otherwise the outcome depends on",
+                "something that is not in the log: let a step in the context",
+                "return it as its result.",
             ],
             Self::HostCalls { .. } => &[
-                "if the code was changed, continue this execution with the component",
-                "it was started with. Otherwise something that a step's body left",
-                "behind decides what is called here: return it as the step's result.",
+                "was the code changed? Continue this execution with the",
+                "component it was started with. Otherwise something that a",
+                "step's body left behind decides here: let the step return it",
+                "as its result.",
             ],
             Self::Memory { .. } => &[
-                "a step's body left something in memory that outlives it, which would",
-                "be missing after a restart: return it as the step's result. If the",
-                "workflow does nothing of that kind, please report this.",
+                "a step's body left something in memory, which is missing after",
+                "a restart: let the step return it as its result. If no step",
+                "does, please report this.",
             ],
             Self::End { .. } => &[
-                "the result must follow from the input and from results of operations.",
-                "Something that a step's body left behind is in it, or the code was",
-                "changed: return it as the step's result, or continue this execution",
-                "with the component it was started with.",
+                "was the code changed? Replay this execution with the component",
+                "it was started with. Otherwise the result depends on something",
+                "that is not in the log: let a step return it as its result.",
             ],
             Self::Request { .. } => &[
-                "build the request from the input and from results of operations. Was",
-                "the code changed? Continue this execution with the component it was",
-                "started with, and start changed code as a new execution.",
+                "was the code changed? Continue this execution with the",
+                "component it was started with, and start changed code anew.",
+                "Otherwise build the request from the input and from results of",
+                "operations alone.",
             ],
         }
     }
@@ -246,14 +248,14 @@ impl Diverged {
         let own: Vec<_> = self.backtrace.own().collect();
         for (index, frame) in own.iter().take(FRAMES).enumerate() {
             let lead = if index == 0 { "   = at " } else { "        " };
-            write!(f, "\n{lead}{frame}")?;
+            write!(f, "\n{lead}{}", frame.title())?;
         }
         if own.len() > FRAMES {
             write!(f, "\n        and {} more; the stack trace has all", own.len() - FRAMES)?;
         }
         if !own.is_empty() && own.iter().all(|frame| frame.line.is_none()) {
-            let how = "debug = \"line-tables-only\" and strip = \"none\"";
-            write!(f, "\n   = note: for source lines, build it with {how}")?;
+            f.write_str("\n   = note: there are source lines if it is built with\n")?;
+            f.write_str("           debug = \"line-tables-only\" and strip = \"none\"")?;
         }
         Ok(())
     }
@@ -295,7 +297,12 @@ mod tests {
     }
 
     fn frame(function: &str, line: Option<u32>) -> Frame {
-        Frame { function: function.into(), file: line.map(|_| "src/main.rs".into()), line }
+        Frame {
+            function: function.into(),
+            file: line.map(|_| "src/main.rs".into()),
+            line,
+            own: function.contains("order"),
+        }
     }
 
     #[test]
@@ -313,17 +320,17 @@ mod tests {
             position: Some("operation 1-2 \"charge\" in context 1 \"payments\"".into()),
             backtrace: Backtrace { frames },
         };
-        let expected = r#"[E0101] the workflow began another operation than this execution recorded
+        let expected = r#"[E0101] the workflow began another operation than it recorded
   --> operation 1-2 "charge" in context 1 "payments"
    |  recorded: STEP "charge"
    | requested: STEP "charge-card"
    |                        ^^^^^
    = at order::handler::{{closure}} (src/main.rs:45)
         order::main (src/main.rs:71)
-   = help: continue this execution with the component it was started with,
-           and start changed code as a new execution. Is it that component?
-           Then the order of operations must follow from the input and from
-           results of operations, and from nothing that a step left behind.
+   = help: was the code changed? Continue this execution with the
+           component it was started with, and start changed code anew.
+           Otherwise the operations depend on something that is not in the
+           log: let a step return it as its result.
    = see docs/errors/E0101.md, or `everstep explain E0101`"#;
         assert_eq!(diverged.to_string(), expected);
         let error = diverged.to_error();
@@ -341,7 +348,7 @@ mod tests {
         assert!(text.len() < 8_000, "{}", text.len());
         assert!(text.contains("yes\n") && text.contains("no\n"), "the difference is in view: {text}");
         assert!(!text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("and 56 more") && text.contains("note: for source lines"), "{text}");
+        assert!(text.contains("and 56 more") && text.contains("note: there are source lines"), "{text}");
         assert!(text.ends_with("`everstep explain E0101`"), "{text}");
     }
 

@@ -139,6 +139,12 @@ impl WorkflowHost {
         shadow
     }
 
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn shadow_with_input(live: &Self, input: &str) -> Self {
+        let started = ExecutionStarted { input: Some(input.to_owned()), ..(*live.started).clone() };
+        Self { started: Arc::new(started), ..Self::shadow_of(live) }
+    }
+
     /// A replay of a whole log, told to `observer` as if it ran for the first time.
     pub(crate) fn replaying(invocation: Invocation, environment: Environment, observer: Arc<dyn Observer>) -> Self {
         let recorded = Recorded::new(invocation.operations);

@@ -72,15 +72,16 @@ impl Worker {
             Ok(Err(error)) => return Err(ended_otherwise(error.error.to_string()).into()),
             Err(_) => return Err(ended_otherwise("it was abandoned".into()).into()),
         };
-        if execution.status() == ExecutionStatus::Succeeded && host.check_end().is_err() {
-            // What is found is left in `halt`.
-            if let Some(diverged) = divergence_of(&mut host, &run.backtrace) {
-                return Err(ReplayError::Diverged(diverged));
-            }
+        if recorded.as_ref().is_some_and(|recorded| *recorded != output) {
+            return Err(ended_otherwise(summary(&output)).into());
         }
-        match &recorded {
-            Some(recorded) if *recorded != output => Err(ended_otherwise(summary(&output)).into()),
-            _ => Ok(output),
+        if execution.status() == ExecutionStatus::Succeeded {
+            // What is found is left in `halt`.
+            drop(host.check_end());
+        }
+        match divergence_of(&mut host, &run.backtrace) {
+            Some(diverged) => Err(ReplayError::Diverged(diverged)),
+            None => Ok(output),
         }
     }
 }

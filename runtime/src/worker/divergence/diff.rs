@@ -1,11 +1,11 @@
 //! Two texts side by side, shortened around where they begin to differ.
 
 /// Columns that a side gets.
-const ROOM: usize = 60;
+const ROOM: usize = 58;
 /// Columns shown of what comes before the difference.
 const BEFORE: usize = 24;
 
-/// Both sides on a line each, safe to print, at most 62 columns; and what to print under the second.
+/// Both sides on a line each, safe to print, at most 60 columns; and what to print under the second.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Diff {
     pub(super) recorded: String,
@@ -65,8 +65,16 @@ mod tests {
 
     #[test]
     fn the_part_that_differs_is_marked() {
-        shows("WAIT \"nap\" of 3 s", "WAIT \"nap\" of 60 s", ["WAIT \"nap\" of 3 s", "WAIT \"nap\" of 60 s", "              ^^"]);
-        shows("STEP \"charge\"", "STEP \"charge-card\"", ["STEP \"charge\"", "STEP \"charge-card\"", "            ^^^^^"]);
+        shows(
+            "WAIT \"nap\" of 3 s",
+            "WAIT \"nap\" of 60 s",
+            ["WAIT \"nap\" of 3 s", "WAIT \"nap\" of 60 s", "              ^^"],
+        );
+        shows(
+            "STEP \"charge\"",
+            "STEP \"charge-card\"",
+            ["STEP \"charge\"", "STEP \"charge-card\"", "            ^^^^^"],
+        );
         shows("aaa", "aa", ["aaa", "aa", "  ^"]);
         shows("STEP \"a\"", "nothing", ["STEP \"a\"", "nothing", ""]);
         shows("same", "same", ["same", "same", ""]);
@@ -76,12 +84,12 @@ mod tests {
     #[test]
     fn of_long_texts_the_window_around_the_first_difference_is_shown() {
         let text = |middle: &str| format!("{}{middle}{}", "a".repeat(100), "z".repeat(100));
-        let side = |middle: &str| format!("…{}{middle}{}…", "a".repeat(24), "z".repeat(36 - middle.len()));
+        let side = |middle: &str| format!("…{}{middle}{}…", "a".repeat(24), "z".repeat(34 - middle.len()));
         let marks = format!("{}^^^", " ".repeat(25));
         shows(&text("old"), &text("new"), [&side("old"), &side("new"), &marks]);
         let much = "b".repeat(200);
         let diff = Diff::of(&"a".repeat(200), &format!("{}{much}", "a".repeat(150)));
-        assert_eq!(diff.marks.unwrap().chars().filter(|c| *c == '^').count(), 36, "not beyond the window");
+        assert_eq!(diff.marks.unwrap().chars().filter(|c| *c == '^').count(), 34, "not beyond the window");
     }
 
     #[test]

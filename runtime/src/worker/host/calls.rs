@@ -233,13 +233,15 @@ impl Host for WorkflowHost {
 
     fn finish(&mut self, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
         let outcome = outcome.map_err(error_in);
+        // What came before; how it ends is compared in full when it has ended.
+        self.check_journal()?;
         let entry = self.calls.call(Call::Finish);
         match &outcome {
             Ok(result) => entry.word(1).optional(result.as_deref()),
             Err(error) => entry.word(0).optional(error.message.as_deref()),
         };
         self.outcome = Some(outcome);
-        self.check_journal()
+        Ok(())
     }
 
     fn clock(&mut self) -> u64 {

@@ -120,7 +120,10 @@ mod tests {
         for kind in [1, 6, 7, 7, 7, 8] {
             trace.push(kind, 0);
         }
-        assert_eq!(trace.summary(2, 9).unwrap(), "an operation's outcome taken, a clock read (3 times), random bytes drawn");
+        assert_eq!(
+            trace.summary(2, 9).unwrap(),
+            "an operation's outcome taken, a clock read (3 times), random bytes drawn"
+        );
         for kind in [1, 2, 3, 1, 2, 3] {
             trace.push(kind, 0);
         }

@@ -1,8 +1,5 @@
-//! An order that does not do the same twice. The input says in which way, by the code of the error that it ends with.
-//!
-//! What the SDK puts back after a step's body is all memory that can mean something; what lies far below the stack
-//! pointer means nothing to any program. This one looks there all the same, and so sees after a live step what it does
-//! not see on replay. Or it sees nothing and goes by its input: a test edits that, which is like editing the code.
+//! An order whose code was edited: the input says how, by the code of the error that a replay of the unedited one's log
+//! ends with. A test flips `edited` between two runs, which is as good as another component.
 
 use durable::{BoxError, DurableContext};
 use everstep_sdk as durable;
@@ -10,33 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::ptr;
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 #[derive(Deserialize)]
 struct Input {
     code: String,
-    /// The first step leaves a trace.
-    #[serde(default)]
-    leaves: bool,
-    /// The code was changed.
-    #[serde(default)]
-    edited: bool,
+    /// 0 or 1: the same number of bytes in memory.
+    edited: u8,
 }
 
-/// In the lowest pages of the stack, which no call of this program gets near to.
-const DEAD_STACK: usize = 0x1000;
-
-fn leave_trace() {
-    // SAFETY: within linear memory and the stack's own range; nothing is alive there.
-    unsafe { ptr::with_exposed_provenance_mut::<u32>(DEAD_STACK).write_volatile(1) }
-}
-
-fn is_traced() -> bool {
-    // SAFETY: as above.
-    unsafe { ptr::with_exposed_provenance::<u32>(DEAD_STACK).read_volatile() != 0 }
-}
+thread_local!(static KEPT: Cell<u8> = const { Cell::new(0) });
 
 async fn charge(ctx: &DurableContext, name: &str) -> Result<String, BoxError> {
     Ok(ctx.step(|_| async { Ok("charged".to_owned()) }).name(name).await?)
@@ -44,47 +25,39 @@ async fn charge(ctx: &DurableContext, name: &str) -> Result<String, BoxError> {
 
 async fn pay(ctx: DurableContext, status: &str) -> Result<String, BoxError> {
     charge(&ctx, "charge").await?;
-    Ok(format!("the order 42 of Ada Lovelace is {status}"))
+    Ok(format!("order 42 is {status}: one teapot for Ada Lovelace, to be sent to 12 St James's Square, London"))
 }
 
 #[inline(never)]
-fn stamp(original: bool) {
-    if original {
-        black_box(SystemTime::now());
-    } else {
+fn stamp(edited: bool) {
+    if edited {
         black_box(Uuid::new_v4());
+    } else {
+        black_box(SystemTime::now());
     }
 }
 
 async fn handler(input: Input, ctx: DurableContext) -> Result<Value, BoxError> {
-    thread_local!(static KEPT: Cell<bool> = const { Cell::new(false) });
-    let leaves = input.leaves;
-    let validate = ctx.step(move |_| async move {
-        if leaves {
-            leave_trace();
-        }
-        Ok(())
-    });
-    validate.name("validate").await?;
-
-    let original = if leaves { is_traced() } else { !input.edited };
+    let edited = input.edited == 1;
+    ctx.step(|_| async { Ok(()) }).name("validate").await?;
     match input.code.as_str() {
-        "E0101" => _ = charge(&ctx, if original { "charge" } else { "charge-card" }).await?,
+        "E0101" => _ = charge(&ctx, if edited { "charge-card" } else { "charge" }).await?,
         "E0102" => {
             let patience = ctx.wait(Duration::from_secs(10)).name("patience").spawn();
-            if original {
+            if !edited {
                 charge(&ctx, "charge").await?;
             }
             patience.await?;
         }
         "E0103" => {
-            let status = if original { "paid" } else { "not paid" };
+            let status = if edited { "not paid" } else { "paid" };
             let paid = ctx.run_in_child_context(move |ctx| async move { pay(ctx, status).await }).name("payments");
             _ = paid.await?;
         }
-        "E0104" => stamp(original),
-        "E0105" => KEPT.set(original),
-        "E0106" => return Ok(json!({ "total": if original { 42 } else { 41 } })),
+        "E0104" => stamp(edited),
+        "E0105" => KEPT.set(input.edited),
+        "E0106" => return Ok(json!({ "order": 42, "total": if edited { 9.75 } else { 9.5 } })),
+        "panic" => panic!("there is no teapot left"),
         _ => return Err("the codes are E0101 to E0106".into()),
     }
     ctx.wait(Duration::from_secs(1)).name("cooling-off").await?;
