@@ -133,6 +133,12 @@ fn example(place: &Place, code: &str, report: &str) -> String {
     example.split_once("```\n").expect("the example ends").0.to_owned()
 }
 
+/// Where things lie in memory is for the compiler to say, with every change of the SDK anew.
+fn without_addresses(report: &str) -> String {
+    let line = |line: &str| line.split_once(" differ, the first at address 0x").map_or(line, |_| "memory").to_owned();
+    report.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn every_code_has_a_page_with_the_report_as_it_is_printed() {
     let process = Process::new();
@@ -144,7 +150,8 @@ fn every_code_has_a_page_with_the_report_as_it_is_printed() {
         assert_eq!(ran.stdout, "", "a failure has no result");
         let (_, report) = ran.stderr.split_once("FAILED: NonDeterministicExecutionError: ").expect(&ran.stderr);
         assert!(report.starts_with(&format!("[{code}] ")), "{report}");
-        assert_eq!(report, example(&place, code, report), "docs/errors/{code}.md says otherwise");
+        let (printed, example) = (without_addresses(report), without_addresses(&example(&place, code, report)));
+        assert_eq!(printed, example, "docs/errors/{code}.md says otherwise");
         // Readable, and whole.
         let shown = place.run(&["show", code]).exits(0).stdout;
         for line in report.lines().map(|line| &line[..line.floor_char_boundary(76)]) {

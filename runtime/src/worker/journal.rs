@@ -302,7 +302,7 @@ mod tests {
         let repeating = || HostCalls::repeating(Vec::new(), live.trace());
         let mut same = repeating();
         run(&mut same, [0, 1, 2]);
-        assert_eq!((same.mismatch(), same.end(stood[3])), (None, None));
+        assert_eq!((same.mismatch().cloned(), same.end(stood[3])), (None, None));
         same.call(Call::Random);
         let mismatch = |call, recorded: &str, requested: &str| Mismatch {
             first: call,

@@ -34,8 +34,8 @@ impl Diff {
         let before = recorded.iter().zip(&requested).take_while(same).count();
         let left = recorded.len().min(requested.len()) - before;
         let after = recorded.iter().rev().zip(requested.iter().rev()).take(left).take_while(same).count();
-        let whole = recorded.len().max(requested.len()) <= ROOM;
-        let start = if whole { 0 } else { before.saturating_sub(BEFORE) };
+        let longest = recorded.len().max(requested.len());
+        let start = before.saturating_sub(BEFORE).min(longest.saturating_sub(ROOM));
         let marks = (before + after > 0 && recorded != requested).then(|| {
             let end = (requested.len() - after).min(start + ROOM);
             let lead = before - start + usize::from(start > 0);
