@@ -215,10 +215,9 @@ impl Worker {
         if decided
             && self.environment.verify == Verify::Always
             && let Ok(reported) = &output
+            && let Err(diverged) = self.shadow(workflow, &host, replaying(&host), reported, &memory)
         {
-            if let Err(diverged) = self.shadow(workflow, &host, replaying(&host), reported, &memory) {
-                output = Ok(InvocationOutput::Failed(diverged.to_error()));
-            }
+            output = Ok(InvocationOutput::Failed(diverged.to_error()));
         }
         Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
     }
