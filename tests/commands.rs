@@ -4,6 +4,7 @@
 mod support;
 
 mod commands {
+    mod divergences;
     mod faults;
     mod histories;
     mod record;

@@ -3,7 +3,9 @@
 //! Data goes to stdout, everything else to stderr. Output is plain when it goes into a pipe.
 
 mod database;
+mod divergence;
 mod exit;
+mod explain;
 mod list;
 mod new;
 mod progress;
@@ -38,6 +40,8 @@ enum Verb {
     List(list::List),
     /// Show one execution: its operations, as text or a page, or its whole history
     Show(show::Show),
+    /// Explain an error by its code, such as E0101
+    Explain(explain::Explain),
     /// Make a workflow crate that builds and runs
     New(new::New),
 }
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Run(run) => run.execute(),
         Verb::List(list) => list.execute(),
         Verb::Show(show) => show.execute(),
+        Verb::Explain(explain) => explain.execute(),
         Verb::New(new) => new.execute(),
     };
     match done {

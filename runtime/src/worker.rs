@@ -15,7 +15,8 @@ mod random;
 mod recorded;
 mod replay;
 
-pub use divergence::Divergence;
+pub(crate) use divergence::shows_as_itself;
+pub use divergence::{Diverged, Divergence};
 pub use replay::ReplayError;
 
 use everstep_core::protocol::{
@@ -24,7 +25,8 @@ use everstep_core::protocol::{
 };
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{
-    CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap, TrapKind,
+    Backtrace, CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap,
+    TrapKind,
 };
 use host::{Halt, WorkflowHost};
 use sha2::{Digest, Sha256};
@@ -178,26 +180,45 @@ impl Worker {
     /// If the process dies during this call, the log holds every checkpoint that was acknowledged, and invoking again
     /// goes on from there.
     pub fn invoke(&self, workflow: &CompiledWorkflow, invocation: Invocation) -> Result<Report, Abandoned> {
+        self.invoke_and_replay(workflow, invocation, WorkflowHost::shadow_of)
+    }
+
+    /// For tests of what is reported: the shadow replay gets another input than the run, as if the workflow's code had
+    /// changed or did not do the same twice.
+    #[cfg(feature = "failpoints")]
+    pub fn invoke_and_replay_with(
+        &self,
+        workflow: &CompiledWorkflow,
+        invocation: Invocation,
+        input: &str,
+    ) -> Result<Report, Abandoned> {
+        self.invoke_and_replay(workflow, invocation, |live| WorkflowHost::shadow_with_input(live, input))
+    }
+
+    fn invoke_and_replay(
+        &self,
+        workflow: &CompiledWorkflow,
+        invocation: Invocation,
+        replaying: impl FnOnce(&WorkflowHost) -> WorkflowHost,
+    ) -> Result<Report, Abandoned> {
         let started = invocation.started.clone();
         let mut host =
             WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
         host.stdout_is_result = !workflow.shape().uses_durable;
         let observer = self.observer.clone();
         let run = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
-        let Run { ended, host, memory, memory_from } = run.run(workflow, Box::new(host));
+        let Run { ended, backtrace, host, memory, memory_from } = run.run(workflow, Box::new(host));
         // What the service or the machine decided, no replay of the guest can repeat.
         let decided = !matches!(ended, Ended::Stopped(Stop::Host));
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
-        let mut output = conclude(ended, &mut host)?;
+        let mut output = conclude(ended, &backtrace, &mut host)?;
         if decided
             && self.environment.verify == Verify::Always
             && let Ok(reported) = &output
+            && let Err(diverged) = self.shadow(workflow, &host, replaying(&host), reported, &memory)
         {
-            let shadow = self.shadow(workflow, &host, reported, &memory);
-            if let Err(divergence) = shadow {
-                output = Ok(InvocationOutput::Failed(divergence.to_error()));
-            }
+            output = Ok(InvocationOutput::Failed(diverged.to_error()));
         }
         Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
     }
@@ -220,17 +241,19 @@ impl Worker {
         }
     }
 
-    /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares.
+    /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares: every host call
+    /// while it goes on, then how it ended, then memory.
     fn shadow(
         &self,
         workflow: &CompiledWorkflow,
         live: &WorkflowHost,
+        replay: WorkflowHost,
         reported: &InvocationOutput,
         memory: &FinalMemory,
-    ) -> Result<(), Box<Divergence>> {
-        let ended_otherwise = |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested });
-        let replay = WorkflowHost::shadow_of(live);
-        let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
+    ) -> Result<(), Box<Diverged>> {
+        let ended_otherwise =
+            |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested }.into());
+        let guest = self.guest(replay.started(), Arc::new(|_, _: &[u8]| {}));
         let run = guest.run(workflow, Box::new(replay));
         if let Ended::Trapped(trap) = &run.ended
             && trap.kind != TrapKind::Deterministic
@@ -240,37 +263,36 @@ impl Worker {
             return Ok(());
         }
         let mut replay = own(run.host);
-        let output = match conclude(run.ended, &mut replay) {
+        if let Some(diverged) = divergence_of(&mut replay, &run.backtrace) {
+            return Err(diverged);
+        }
+        let output = match conclude(run.ended, &run.backtrace, &mut replay) {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Err(ended_otherwise(error.error.to_string())),
             Err(_) => return Err(ended_otherwise("it was abandoned".into())),
         };
-        if let Some(Halt::Diverged(divergence)) = replay.halt.take() {
-            return Err(divergence);
-        }
         if output != *reported {
             return Err(ended_otherwise(summary(&output)));
         }
-        let (recorded, requested) = (live.journal(), replay.journal());
-        if recorded != requested {
-            return Err(Box::new(Divergence::HostCalls { recorded, requested, after: None }));
+        if let Some(diverged) = replay.other_end(live.journal()) {
+            return Err(Box::new(diverged));
         }
         let replayed = FinalMemory { memory: run.memory, from: run.memory_from };
         if let (Some(before), Some(after)) = (memory.bytes(), replayed.bytes()) {
-            compare_memory(before, after, memory.from)?;
+            compare_memory(before, after, memory.from).map_err(|divergence| Box::new(divergence.into()))?;
         }
         Ok(())
     }
 }
 
-fn compare_memory(recorded: &[u8], replayed: &[u8], from: usize) -> Result<(), Box<Divergence>> {
+fn compare_memory(recorded: &[u8], replayed: &[u8], from: usize) -> Result<(), Divergence> {
     if recorded == replayed {
         return Ok(());
     }
     let differs = |at: &usize| recorded.get(*at) != replayed.get(*at);
     let longest = recorded.len().max(replayed.len());
     let first = (0..longest).find(differs).unwrap_or(0);
-    Err(Box::new(Divergence::Memory { first: from + first, bytes: (first..longest).filter(differs).count() }))
+    Err(Divergence::Memory { first: from + first, bytes: (first..longest).filter(differs).count() })
 }
 
 fn own(host: Box<dyn everstep_sandbox::Host>) -> Box<WorkflowHost> {
@@ -280,7 +302,7 @@ fn own(host: Box<dyn everstep_sandbox::Host>) -> Box<WorkflowHost> {
 
 fn summary(output: &InvocationOutput) -> String {
     match output {
-        InvocationOutput::Succeeded(Some(result)) => format!("SUCCEEDED with {} bytes", result.len()),
+        InvocationOutput::Succeeded(Some(result)) => format!("SUCCEEDED with {result}"),
         InvocationOutput::Succeeded(None) => "SUCCEEDED".into(),
         InvocationOutput::Failed(error) => format!("FAILED: {error}"),
         InvocationOutput::Pending => "PENDING".into(),
@@ -288,11 +310,18 @@ fn summary(output: &InvocationOutput) -> String {
 }
 
 /// From how the guest ended to what is reported; makes durable what is still in the batch.
-fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+fn conclude(
+    ended: Ended,
+    backtrace: &Backtrace,
+    host: &mut WorkflowHost,
+) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
     let output = match ended {
         Ended::Stopped(Stop::Suspend) => return Ok(Ok(InvocationOutput::Pending)),
-        Ended::Stopped(Stop::Host) => return halted(host),
-        Ended::Stopped(Stop::Refused(text)) => InvocationOutput::Failed(ErrorObject::new("WorkflowError", text)),
+        Ended::Stopped(Stop::Host) => return halted(host, backtrace),
+        Ended::Stopped(Stop::Refused(text)) => InvocationOutput::Failed(ErrorObject {
+            stack_trace: backtrace.lines(),
+            ..ErrorObject::new("WorkflowError", text)
+        }),
         Ended::Returned => match host.outcome.take() {
             Some(Ok(result)) => InvocationOutput::Succeeded(result),
             Some(Err(error)) => InvocationOutput::Failed(error),
@@ -305,7 +334,7 @@ fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOu
                 format!("the workflow exited with status {status}{}", said(&host.stderr_tail)),
             )),
         },
-        Ended::Trapped(trap) => match fault(&trap, host) {
+        Ended::Trapped(trap) => match fault(&trap, backtrace, host) {
             Fault::Workflow(error) => InvocationOutput::Failed(error),
             Fault::Invocation(error) => {
                 if trap.body.is_none() {
@@ -313,7 +342,7 @@ fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOu
                 }
                 if let Err(stop) = host.flush_interrupted() {
                     tracing::debug!(%stop, "the interrupted attempt could not be recorded");
-                    return halted(host);
+                    return halted(host, backtrace);
                 }
                 return Ok(Err(InvocationError { error }));
             }
@@ -324,14 +353,33 @@ fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOu
         match host.flush() {
             Ok(true) => {}
             Ok(false) => return Ok(Ok(output)),
-            Err(_) => return halted(host),
+            Err(_) => return halted(host, backtrace),
         }
     }
 }
 
-fn halted(host: &mut WorkflowHost) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+/// What the host stopped the run for, with where the guest was then, if that is a divergence.
+fn divergence_of(host: &mut WorkflowHost, backtrace: &Backtrace) -> Option<Box<Diverged>> {
     match host.halt.take() {
-        Some(Halt::Diverged(divergence)) => Ok(Ok(InvocationOutput::Failed(divergence.to_error()))),
+        Some(Halt::Diverged(mut diverged)) => {
+            diverged.backtrace = backtrace.clone();
+            Some(diverged)
+        }
+        other => {
+            host.halt = other;
+            None
+        }
+    }
+}
+
+fn halted(
+    host: &mut WorkflowHost,
+    backtrace: &Backtrace,
+) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
+    if let Some(diverged) = divergence_of(host, backtrace) {
+        return Ok(Ok(InvocationOutput::Failed(diverged.to_error())));
+    }
+    match host.halt.take() {
         Some(Halt::Service(ServiceError::InvalidParameterValue(message))) => {
             Ok(Ok(InvocationOutput::Failed(ErrorObject::new("InvalidParameterValueException", message))))
         }
@@ -339,7 +387,7 @@ fn halted(host: &mut WorkflowHost) -> Result<Result<InvocationOutput, Invocation
         Some(Halt::Machine(message)) => {
             Ok(Err(InvocationError { error: ErrorObject::new("Sandbox.Failure", message) }))
         }
-        Some(Halt::Revoked) | None => Err(Abandoned::Revoked),
+        Some(Halt::Revoked | Halt::Diverged(_)) | None => Err(Abandoned::Revoked),
     }
 }
 
@@ -372,20 +420,18 @@ enum Fault {
     Invocation(ErrorObject),
 }
 
-fn fault(trap: &Trap, host: &WorkflowHost) -> Fault {
+fn fault(trap: &Trap, backtrace: &Backtrace, host: &WorkflowHost) -> Fault {
     if let Some(body) = trap.body {
         let step =
             host.operation(body).map_or_else(String::new, |(id, name)| format!(" {}", name.unwrap_or(id.as_str())));
         let message = format!("the body of step{step} died: {}", trap.message);
         return Fault::Invocation(ErrorObject {
-            stack_trace: trap.frames.clone(),
+            stack_trace: backtrace.lines(),
             ..ErrorObject::new("Runtime.ExitError", message)
         });
     }
-    let error = |kind: &str, message: String| ErrorObject {
-        stack_trace: trap.frames.clone(),
-        ..ErrorObject::new(kind, message)
-    };
+    let error =
+        |kind: &str, message: String| ErrorObject { stack_trace: backtrace.lines(), ..ErrorObject::new(kind, message) };
     match trap.kind {
         TrapKind::Deterministic => Fault::Workflow(error(
             "WorkflowPanicked",
@@ -412,7 +458,7 @@ mod tests {
     fn memory_is_compared_byte_by_byte_and_to_the_last() {
         let live: Vec<u8> = (0..10_000_u32).map(|at| at as u8).collect();
         assert!(compare_memory(&live, &live, 4096).is_ok());
-        let differs = |replayed: &[u8]| match compare_memory(&live, replayed, 4096).map_err(|divergence| *divergence) {
+        let differs = |replayed: &[u8]| match compare_memory(&live, replayed, 4096) {
             Err(Divergence::Memory { first, bytes }) => (first, bytes),
             other => panic!("{other:?}"),
         };

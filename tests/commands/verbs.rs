@@ -1,4 +1,4 @@
-//! The verbs beside `run`: `list`, `show` and `new`.
+//! The verbs beside `run`: `list`, `show` and `new`; `explain` is in `divergences`.
 
 use super::record::{content, history};
 use crate::support::{Place, Ran, guest, root};

@@ -1,6 +1,7 @@
 //! `everstep:workflow/durable`: the guest interface, generated from `wit/everstep.wit`, and its connection to a
 //! [`Host`](crate::Host).
 
+use crate::backtrace::without_backtrace;
 use crate::guest::GuestState;
 use crate::host::{Delivered, Stop, Stream};
 use wasmtime::component::{HasData, Linker};
@@ -27,7 +28,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
 }
 
 pub(crate) fn stop(stop: Stop) -> wasmtime::Error {
-    wasmtime::Error::new(stop)
+    if matches!(stop, Stop::Suspend) { without_backtrace(stop) } else { wasmtime::Error::new(stop) }
 }
 
 impl everstep::workflow::durable::Host for GuestState {
@@ -134,7 +135,7 @@ impl everstep::workflow::durable::Host for GuestState {
             self.drain_output()?;
         }
         self.host.log(in_body, operation, level, message, fields);
-        Ok(())
+        self.check_outside()
     }
 
     fn finish(&mut self, outcome: Result<Option<String>, ErrorObject>) -> wasmtime::Result<()> {
@@ -153,6 +154,11 @@ impl GuestState {
             ))));
         }
         self.drain_output()
+    }
+
+    /// After a call of the host that cannot answer with a stop itself.
+    pub(crate) fn check_outside(&mut self) -> wasmtime::Result<()> {
+        if self.in_body() { Ok(()) } else { self.host.check().map_err(stop) }
     }
 
     pub(crate) fn drain_output(&mut self) -> wasmtime::Result<()> {

@@ -4,6 +4,7 @@
 //! belong to this user alone, under a name that says exactly what it was made from and for. It is never read from a
 //! database, a recording or anything else a user hands in.
 
+use crate::backtrace::Backtrace;
 use crate::durable;
 use crate::guest::GuestState;
 use crate::inspect::{self, NotAWorkflow, Shape};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use wasmtime_wasi::p2::bindings::sync::CommandPre;
 
 /// How often running guests look whether they are over their time.
@@ -74,6 +75,9 @@ fn config() -> Config {
         .memory_guard_size(32 << 20)
         .memory_init_cow(false)
         .epoch_interruption(true)
+        // Whatever the environment says: what a run records must not depend on it.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_max_frames(Some(Backtrace::FRAMES))
         .with_host_memory(Arc::new(Creator));
     config
 }

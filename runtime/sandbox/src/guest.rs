@@ -1,5 +1,6 @@
 //! One run of one component: from a fresh instance to its end, its suspension or its fault.
 
+use crate::backtrace::Backtrace;
 use crate::durable::{Operation, stop};
 use crate::engine::CompiledWorkflow;
 use crate::host::{Host, LiveOutput, Stop};
@@ -80,8 +81,6 @@ pub struct Trap {
     pub kind: TrapKind,
     /// One line for people.
     pub message: String,
-    /// Wasm frames, innermost first, as far as names are known.
-    pub frames: Vec<String>,
     /// The step whose body was running.
     pub body: Option<Operation>,
 }
@@ -103,6 +102,8 @@ pub enum TrapKind {
 pub struct Run {
     /// How it ended.
     pub ended: Ended,
+    /// Where the guest was if it was stopped or trapped; empty if it suspended or ended by itself.
+    pub backtrace: Backtrace,
     /// The host that was given to it.
     pub host: Box<dyn Host>,
     /// The guest's memory as the end left it, if it has exactly one.
@@ -153,6 +154,7 @@ impl Guest {
             command.wasi_cli_run().call_run(&mut store)
         });
         let state = store.data_mut();
+        let backtrace = result.as_ref().err().map_or_else(Backtrace::default, Backtrace::of);
         let mut ended = classify(result, state.body.as_ref().map(|body| body.operation));
         if let Ended::Trapped(Trap { kind: TrapKind::StackOverflow | TrapKind::Timeout | TrapKind::Host, .. }) = ended {
             // Where such a fault strikes differs from run to run: what was written since the last call is shown, but
@@ -161,9 +163,11 @@ impl Guest {
         } else if let (Err(error), Ended::Returned | Ended::Exited(_)) = (state.drain_output(), &ended) {
             ended = classify(Err(error), None);
         }
+        let backtrace =
+            if matches!(ended, Ended::Returned | Ended::Exited(_)) { Backtrace::default() } else { backtrace };
         let state = store.into_data();
         let memory = (state.memory.len() == 1).then(|| state.memory[0].clone());
-        Run { ended, host: state.host, memory, memory_from: state.stack_top }
+        Run { ended, backtrace, host: state.host, memory, memory_from: state.stack_top }
     }
 }
 
@@ -171,7 +175,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
     let error = match (result, body) {
         (Ok(_), Some(_)) => {
             let message = "the program ended inside it; return from the step first".to_owned();
-            return Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, frames: Vec::new(), body });
+            return Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body });
         }
         (Ok(Ok(())), None) => return Ended::Returned,
         (Ok(Err(())), None) => return Ended::Exited(1),
@@ -181,15 +185,12 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         return match (body, exit.0) {
             (Some(_), status) => {
                 let message = format!("it exited the whole program with status {status}; return an error instead");
-                Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, frames: Vec::new(), body })
+                Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body })
             }
             (None, 0) => Ended::Returned,
             (None, status) => Ended::Exited(status),
         };
     }
-    let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map_or_else(Vec::new, |backtrace| {
-        backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(demangled).collect()
-    });
     let (kind, message) = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<Stop>()) {
         (_, Some(Stop::Refused(text))) if body.is_some() => (TrapKind::Deterministic, text.clone()),
         (_, Some(_)) => return Ended::Stopped(error.downcast::<Stop>().unwrap_or(Stop::Suspend)),
@@ -208,11 +209,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
         (None, None) => (TrapKind::Host, format!("{error:#}")),
     };
-    Ended::Trapped(Trap { kind, message, frames, body })
-}
-
-fn demangled(name: &str) -> String {
-    rustc_demangle::demangle(name).to_string()
+    Ended::Trapped(Trap { kind, message, body })
 }
 
 /// What the store of one run holds.

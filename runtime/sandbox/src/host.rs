@@ -110,6 +110,10 @@ pub trait Host: std::any::Any + Send {
     fn body_random(&mut self, bytes: &mut [u8]);
     /// What hash maps are seeded with: the same wherever it is asked for.
     fn hash_seed(&mut self) -> (u64, u64);
+    /// After `log`, `clock` and `random` outside bodies, which cannot stop the run themselves: whether it may go on.
+    fn check(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
     /// Output written outside bodies since the last call of this trait, in order.
     fn output(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Stop>;
 }

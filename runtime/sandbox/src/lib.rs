@@ -13,7 +13,9 @@
 //! | [`durable`] | `everstep:workflow/durable`, the guest interface |
 //! | `wasi` | deterministic WASI 0.2, live inside bodies |
 //! | [`guest`] | one run of one component |
+//! | [`backtrace`] | where in the guest's code it ended |
 
+pub mod backtrace;
 pub mod durable;
 pub mod engine;
 pub mod guest;
@@ -22,6 +24,7 @@ pub mod inspect;
 pub mod memory;
 mod wasi;
 
+pub use backtrace::{Backtrace, Frame};
 pub use engine::{CompiledWorkflow, Sandbox, SandboxError};
 pub use guest::{Ended, Guest, GuestLimits, Network, Run, Trap, TrapKind};
 pub use host::{Delivered, Host, LiveOutput, Stop, Stream, Woken};

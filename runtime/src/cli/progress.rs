@@ -102,7 +102,9 @@ impl Progress {
     /// The execution closed without a result.
     pub(crate) fn failed(&self, status: ExecutionStatus, error: &ErrorObject) {
         if self.format != Format::Json {
-            eprintln!("{}: {error}", status.as_str());
+            let text = format!("{}: {error}", status.as_str());
+            let coloured = self.format == Format::Terminal && super::divergence::is_one(error);
+            eprintln!("{}", if coloured { super::divergence::coloured(&text) } else { text });
         }
     }
 

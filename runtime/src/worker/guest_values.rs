@@ -4,7 +4,7 @@ use everstep_core::protocol::{ErrorObject, Operation, OperationStatus, limits};
 use everstep_sandbox::Stop;
 use everstep_sandbox::durable::{self, Outcome};
 
-/// Names and outcomes are quoted in messages up to this many characters.
+/// Names are quoted in messages up to this many characters.
 const QUOTE: usize = 120;
 
 /// How a recorded operation ended, as the guest is told.
@@ -62,14 +62,13 @@ pub(super) fn check_seconds(seconds: u32) -> Result<(), Stop> {
     Err(Stop::Refused(format!("{seconds} s is no duration of a wait: give 1..{} s (366 days)", limits::MAX_SECONDS)))
 }
 
-/// An outcome in a message.
+/// An outcome in words, whole.
 pub(super) fn quoted(outcome: &Result<Option<String>, ErrorObject>) -> String {
-    let text = match outcome {
+    match outcome {
         Ok(Some(result)) => format!("succeeded with {result}"),
         Ok(None) => "succeeded".to_owned(),
         Err(error) => format!("failed with {error}"),
-    };
-    if text.chars().count() <= QUOTE { text } else { text.chars().take(QUOTE).chain("...".chars()).collect() }
+    }
 }
 
 /// AWS's `OperationSubType`: 1..32 characters of `[a-zA-Z0-9-_]`.

@@ -3,7 +3,7 @@
 //! may be added.
 
 use super::clock::VirtualClock;
-use super::divergence::{Divergence, describe, describe_recorded};
+use super::divergence::{Diverged, Divergence, describe, describe_recorded};
 use super::guest_values::{check_name, outcome_of};
 use super::journal::{Call, HostCalls, Mismatch};
 use super::random::{BodyRandom, WorkflowRandom};
@@ -36,7 +36,7 @@ pub(crate) enum Halt {
     /// The service refused or failed.
     Service(ServiceError),
     /// Replay went another way than the log.
-    Diverged(Box<Divergence>),
+    Diverged(Box<Diverged>),
     /// The invocation was superseded or revoked: stop cleanly, report nothing.
     Revoked,
     /// The machine failed.
@@ -133,7 +133,7 @@ impl WorkflowHost {
     /// A replay of what `live` has recorded by now, to be compared with it.
     pub(crate) fn shadow_of(live: &Self) -> Self {
         let operations = live.recorded.operations().to_vec();
-        Self::new(
+        let mut shadow = Self::new(
             Mode::Shadow,
             live.arn.clone(),
             live.started.clone(),
@@ -143,7 +143,15 @@ impl WorkflowHost {
             u64::MAX,
             live.environment.clone(),
             Arc::new(super::Silent),
-        )
+        );
+        shadow.calls = HostCalls::repeating(live.checkpoints.clone(), live.calls.trace());
+        shadow
+    }
+
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn shadow_with_input(live: &Self, input: &str) -> Self {
+        let started = ExecutionStarted { input: Some(input.to_owned()), ..(*live.started).clone() };
+        Self { started: Arc::new(started), ..Self::shadow_of(live) }
     }
 
     /// A replay of a whole log, told to `observer` as if it ran for the first time.
@@ -226,7 +234,37 @@ impl WorkflowHost {
     }
 
     fn diverged(&mut self, divergence: Divergence) -> Stop {
-        self.halt(Halt::Diverged(Box::new(divergence)))
+        let position = match divergence.operation() {
+            Some(id) => Some(self.position(id)),
+            None => self.after(),
+        };
+        self.halt(Halt::Diverged(Box::new(Diverged { position, ..divergence.into() })))
+    }
+
+    /// An operation with its name and the context it is in, for messages.
+    fn position(&self, id: &OperationId) -> String {
+        let begun = |id: &OperationId| self.begun.iter().find(|begun| begun.id == *id);
+        let named = |id: &OperationId| {
+            let recorded = self.recorded.get(id).and_then(|operation| operation.name.as_deref());
+            let name = recorded.or_else(|| begun(id)?.name.as_deref());
+            name.map_or_else(|| id.to_string(), |name| format!("{id} {name:?}"))
+        };
+        let recorded = self.recorded.get(id).and_then(|operation| operation.parent_id.as_ref());
+        let parent = recorded.or_else(|| begun(id)?.parent.as_ref());
+        let context = parent.map_or_else(String::new, |parent| format!(" in context {}", named(parent)));
+        format!("operation {}{context}", named(id))
+    }
+
+    /// The operation begun last, for messages.
+    fn after(&self) -> Option<String> {
+        Some(format!("after {}", self.position(&self.begun.last()?.id)))
+    }
+
+    /// Where the run stands at its end, against where the run that it repeats ended.
+    pub(crate) fn other_end(&self, recorded: Journal) -> Option<Diverged> {
+        let Mismatch { first, last, recorded, requested } = self.calls.end(recorded)?;
+        let divergence = Divergence::HostCalls { first, last, recorded, requested };
+        Some(Diverged { position: self.after(), ..divergence.into() })
     }
 
     fn slot(&mut self, number: u64) -> Result<&mut Begun, Stop> {
@@ -240,16 +278,15 @@ impl WorkflowHost {
 
     /// Compares with what earlier runs recorded when the guest stood exactly here.
     fn check_journal(&mut self) -> Result<(), Stop> {
-        match self.calls.mismatch() {
+        match self.calls.mismatch().cloned() {
             Some(mismatch) => Err(self.other_calls(mismatch)),
             None => Ok(()),
         }
     }
 
     fn other_calls(&mut self, mismatch: Mismatch) -> Stop {
-        let after = self.begun.last().map(|begun| begun.id.clone());
-        let Mismatch { recorded, requested } = mismatch;
-        self.diverged(Divergence::HostCalls { recorded, requested, after })
+        let Mismatch { first, last, recorded, requested } = mismatch;
+        self.diverged(Divergence::HostCalls { first, last, recorded, requested })
     }
 
     /// Gives the operation its position, checks it against the log and claims what is recorded there. Answers its number

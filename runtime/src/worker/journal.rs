@@ -1,6 +1,10 @@
 //! The journal of host calls: a running digest of what the guest asked outside step bodies and what it was answered.
 //! It is compared at every recorded checkpoint, so a replay that went another way is found where it did.
-//! *Part of the log format.*
+//! The digest is *part of the log format*; the trace of a run is not, and is never kept.
+
+mod trace;
+
+pub(crate) use trace::Trace;
 
 use everstep_core::protocol::Journal;
 
@@ -31,14 +35,30 @@ pub(crate) struct HostCalls {
     /// Where earlier runs stood at their checkpoints, in order.
     expected: std::vec::IntoIter<Journal>,
     next: Option<Journal>,
+    /// The last checkpoint at which this run stood where the earlier one did.
+    agreed: Journal,
+    /// What the run that is repeated called, one by one; none: only its checkpoints are known.
+    repeated: Option<Trace>,
+    /// Calls of `repeated` that were compared.
+    compared: u64,
+    /// The calls of this run but the last, which may not be whole yet.
+    trace: Trace,
+    /// The last call.
+    last: u8,
     mismatch: Option<Mismatch>,
 }
 
-/// An earlier run stood elsewhere after as many calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a run left the way of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch {
-    pub(crate) recorded: Journal,
-    pub(crate) requested: Journal,
+    /// The first call that may differ, from 1.
+    pub(crate) first: u64,
+    /// The last call that may be the first to differ; `first`, if every call of the earlier run is known.
+    pub(crate) last: u64,
+    /// What the earlier run did there.
+    pub(crate) recorded: String,
+    /// What this one did.
+    pub(crate) requested: String,
 }
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -51,26 +71,119 @@ impl HostCalls {
             journal: Journal { digest: OFFSET, ..Journal::default() },
             next: expected.next(),
             expected,
+            agreed: Journal::default(),
+            repeated: None,
+            compared: 0,
+            trace: Trace::default(),
+            last: 0,
             mismatch: None,
         }
     }
 
-    /// The first difference from what earlier runs recorded, as of the calls made so far.
-    pub(crate) fn mismatch(&mut self) -> Option<Mismatch> {
+    /// Compares with every call of the run that is repeated, too, as far as its trace goes back.
+    pub(crate) fn repeating(recorded: Vec<Journal>, trace: Trace) -> Self {
+        Self { repeated: Some(trace), ..Self::new(recorded) }
+    }
+
+    /// The calls so far, for a run that repeats this one. The last must be whole.
+    pub(crate) fn trace(&self) -> Trace {
+        let mut trace = self.trace.clone();
+        if self.journal.calls > 0 {
+            trace.push(self.last, self.journal.digest);
+        }
+        trace
+    }
+
+    /// The first difference from what earlier runs did, as of the calls made so far, the last of which must be whole.
+    pub(crate) fn mismatch(&mut self) -> Option<&Mismatch> {
+        if self.repeated.is_some() {
+            self.compare_calls();
+        }
         self.compare();
-        self.mismatch
+        self.mismatch.as_ref()
     }
 
     /// A checkpoint that earlier runs made later than where the guest stands now.
     pub(crate) fn ahead(&self) -> Option<Mismatch> {
-        self.next.map(|recorded| Mismatch { recorded, requested: self.journal })
+        self.next.map(|recorded| self.short_of(recorded))
+    }
+
+    /// The run is over, and so is the earlier one that stood there: whether that is elsewhere.
+    pub(crate) fn end(&self, recorded: Journal) -> Option<Mismatch> {
+        (recorded != self.journal).then(|| self.short_of(recorded))
+    }
+
+    fn short_of(&self, recorded: Journal) -> Mismatch {
+        let call = self.journal.calls + 1;
+        match self.repeated.as_ref().and_then(|trace| trace.call(call)) {
+            Some((kind, _)) => Mismatch {
+                first: call,
+                last: call,
+                recorded: trace::words(kind).to_owned(),
+                requested: "nothing more".to_owned(),
+            },
+            None => self.between(recorded),
+        }
     }
 
     fn compare(&mut self) {
         while let Some(recorded) = self.next.filter(|recorded| recorded.calls <= self.journal.calls) {
             self.next = self.expected.next();
-            if recorded != self.journal && self.mismatch.is_none() {
-                self.mismatch = Some(Mismatch { recorded, requested: self.journal });
+            if recorded == self.journal {
+                self.agreed = recorded;
+            } else if self.mismatch.is_none() {
+                self.mismatch = Some(self.between(recorded));
+            }
+        }
+    }
+
+    /// Nothing is known of the earlier run's calls since the last checkpoint but their number and digest.
+    fn between(&self, recorded: Journal) -> Mismatch {
+        let first = self.agreed.calls + 1;
+        let last = recorded.calls.max(first);
+        let requested = self.trace().summary(first, last).unwrap_or_else(|| "no calls".to_owned());
+        let ended = if recorded.calls > self.journal.calls { ", nothing more" } else { "" };
+        let calls = recorded.calls.saturating_sub(self.agreed.calls);
+        Mismatch {
+            first,
+            last,
+            recorded: format!("{calls} calls with digest {:016x}", recorded.digest),
+            requested: format!("{requested}{ended}"),
+        }
+    }
+
+    fn compare_calls(&mut self) {
+        let Some(repeated) = &self.repeated else { return };
+        while self.compared < self.journal.calls && self.mismatch.is_none() {
+            let call = self.compared + 1;
+            let (kind, digest) = if call < self.journal.calls {
+                let Some(earlier) = self.trace.call(call) else { break };
+                earlier
+            } else {
+                (self.last, Trace::shortened(self.journal.digest))
+            };
+            self.compared = call;
+            match repeated.call(call) {
+                // Older than the trace: only the checkpoints tell.
+                None if call <= repeated.calls() => {}
+                // How it ends is compared when it has ended.
+                Some((recorded, _)) if recorded == kind && kind == Call::Finish as u8 => {
+                    self.repeated = None;
+                    return;
+                }
+                Some(recorded) if recorded == (kind, digest) => {}
+                recorded => {
+                    let (recorded, requested) = match recorded {
+                        None => ("nothing more".to_owned(), trace::words(kind).to_owned()),
+                        Some((same, _)) if same == kind => {
+                            let what = trace::words(kind);
+                            (what.to_owned(), format!("{what}, with other contents"))
+                        }
+                        Some((other, _)) => (trace::words(other).to_owned(), trace::words(kind).to_owned()),
+                    };
+                    self.mismatch = Some(Mismatch { first: call, last: call, recorded, requested });
+                    return;
+                }
             }
         }
     }
@@ -84,6 +197,10 @@ impl HostCalls {
         if self.next.is_some() {
             self.compare();
         }
+        if self.journal.calls > 0 {
+            self.trace.push(self.last, self.journal.digest);
+        }
+        self.last = call as u8;
         self.journal.calls += 1;
         if matches!(call, Call::Completed | Call::Block | Call::Fetched) {
             self.journal.delivered += 1;
@@ -147,24 +264,71 @@ mod tests {
         }
     }
 
+    /// Reads the clock three times, answers where it stood after each call.
+    fn run(calls: &mut HostCalls, words: [u64; 3]) -> Vec<Journal> {
+        let mut stood = vec![calls.journal()];
+        for word in words {
+            calls.call(Call::Clock).word(word);
+            stood.push(calls.journal());
+        }
+        stood
+    }
+
     #[test]
     fn recorded_checkpoints_are_compared_wherever_they_fall() {
-        let run = |recorded: Vec<Journal>| {
+        let stood = run(&mut HostCalls::new(Vec::new()), [0, 1, 2]);
+        let compared = |recorded: Vec<Journal>| {
             let mut calls = HostCalls::new(recorded);
-            let mut stood = vec![calls.journal()];
-            for word in 0..3 {
-                calls.call(Call::Clock).word(word);
-                stood.push(calls.journal());
-            }
-            (calls.mismatch(), calls.ahead(), stood)
+            run(&mut calls, [0, 1, 2]);
+            (calls.mismatch().cloned(), calls.ahead())
         };
-        let (_, _, stood) = run(Vec::new());
-        assert_eq!(run(stood.clone()).0, None);
-        let mut other = stood[2];
-        other.digest += 1;
-        assert_eq!(run(vec![stood[1], other]).0, Some(Mismatch { recorded: other, requested: stood[2] }));
-        let later = Journal { calls: 9, ..stood[3] };
-        assert_eq!(run(vec![later]).1, Some(Mismatch { recorded: later, requested: stood[3] }));
+        assert_eq!(compared(stood.clone()), (None, None));
+        let mut other = stood[3];
+        other.digest = 0xabc;
+        let mismatch = |last, calls: u64, requested: &str| Mismatch {
+            first: 2,
+            last,
+            recorded: format!("{calls} calls with digest 0000000000000abc"),
+            requested: requested.to_owned(),
+        };
+        let expected = mismatch(3, 2, "a clock read (2 times)");
+        assert_eq!(compared(vec![stood[1], other]), (Some(expected), None), "since the last that agreed");
+        let later = Journal { calls: 9, ..other };
+        let expected = mismatch(9, 8, "a clock read (2 times), nothing more");
+        assert_eq!(compared(vec![stood[1], later]), (None, Some(expected)));
+    }
+
+    #[test]
+    fn a_repeated_run_is_compared_call_by_call() {
+        let mut live = HostCalls::new(Vec::new());
+        let stood = run(&mut live, [0, 1, 2]);
+        let repeating = || HostCalls::repeating(Vec::new(), live.trace());
+        let mut same = repeating();
+        run(&mut same, [0, 1, 2]);
+        assert_eq!((same.mismatch().cloned(), same.end(stood[3])), (None, None));
+        same.call(Call::Random);
+        let mismatch = |call, recorded: &str, requested: &str| Mismatch {
+            first: call,
+            last: call,
+            recorded: recorded.to_owned(),
+            requested: requested.to_owned(),
+        };
+        assert_eq!(same.mismatch(), Some(&mismatch(4, "nothing more", "random bytes drawn")));
+
+        let mut other = repeating();
+        run(&mut other, [0, 9, 2]);
+        let expected = mismatch(2, "a clock read", "a clock read, with other contents");
+        assert_eq!(other.mismatch(), Some(&expected), "the first that differs, however late it is looked for");
+
+        let mut kind = repeating();
+        kind.call(Call::Clock).word(0);
+        kind.call(Call::Random).bytes(&[1]);
+        assert_eq!(kind.mismatch(), Some(&mismatch(2, "a clock read", "random bytes drawn")));
+
+        let mut short = repeating();
+        short.call(Call::Clock).word(0);
+        assert_eq!(short.mismatch(), None);
+        assert_eq!(short.end(stood[3]), Some(mismatch(2, "a clock read", "nothing more")));
     }
 
     const FROZEN: u64 = 1_204_866_484_956_284_703;

@@ -1,7 +1,7 @@
 //! Offline replay: a stored log is run again in a fresh instance, with every effect cut off and everything compared.
 
-use super::host::{Halt, WorkflowHost};
-use super::{Backend, Divergence, Environment, Observer, Worker, conclude, own, summary};
+use super::host::WorkflowHost;
+use super::{Backend, Diverged, Divergence, Environment, Observer, Worker, conclude, divergence_of, own, summary};
 use everstep_core::protocol::{
     CheckpointRequest, CheckpointResponse, Event, ExecutionArn, ExecutionStatus, Invocation, InvocationOutput,
     ServiceError, Transition,
@@ -19,12 +19,12 @@ pub enum ReplayError {
     Log(#[from] IllegalTransition),
     /// The guest did otherwise.
     #[error("{0}")]
-    Diverged(Box<Divergence>),
+    Diverged(Box<Diverged>),
 }
 
 impl From<Divergence> for ReplayError {
     fn from(divergence: Divergence) -> Self {
-        Self::Diverged(Box::new(divergence))
+        Self::Diverged(Box::new(divergence.into()))
     }
 }
 
@@ -64,21 +64,24 @@ impl Worker {
         let guest = self.guest(host.started(), Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
         let run = guest.run(workflow, Box::new(host));
         let mut host = own(run.host);
-        let output = match conclude(run.ended, &mut host) {
+        if let Some(diverged) = divergence_of(&mut host, &run.backtrace) {
+            return Err(ReplayError::Diverged(diverged));
+        }
+        let output = match conclude(run.ended, &run.backtrace, &mut host) {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Err(ended_otherwise(error.error.to_string()).into()),
             Err(_) => return Err(ended_otherwise("it was abandoned".into()).into()),
         };
-        if host.halt.is_none() && execution.status() == ExecutionStatus::Succeeded {
+        if recorded.as_ref().is_some_and(|recorded| *recorded != output) {
+            return Err(ended_otherwise(summary(&output)).into());
+        }
+        if execution.status() == ExecutionStatus::Succeeded {
             // What is found is left in `halt`.
             drop(host.check_end());
         }
-        if let Some(Halt::Diverged(divergence)) = host.halt.take() {
-            return Err(ReplayError::Diverged(divergence));
-        }
-        match &recorded {
-            Some(recorded) if *recorded != output => Err(ended_otherwise(summary(&output)).into()),
-            _ => Ok(output),
+        match divergence_of(&mut host, &run.backtrace) {
+            Some(diverged) => Err(ReplayError::Diverged(diverged)),
+            None => Ok(output),
         }
     }
 }

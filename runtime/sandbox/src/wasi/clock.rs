@@ -11,8 +11,10 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 const RESOLUTION: u32 = 1_000;
 
 impl GuestState {
-    fn now(&mut self) -> u64 {
-        self.body_clock().unwrap_or_else(|| self.host.clock())
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        let now = self.body_clock().unwrap_or_else(|| self.host.clock());
+        self.check_outside()?;
+        Ok(now)
     }
 
     pub(super) fn timer(&mut self, deadline: u64) -> wasmtime::Result<Resource<DynPollable>> {
@@ -25,7 +27,7 @@ impl GuestState {
 
 impl wall_clock::Host for GuestState {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let now = GuestState::now(self);
+        let now = GuestState::now(self)?;
         Ok(wall_clock::Datetime { seconds: now / 1_000_000_000, nanoseconds: (now % 1_000_000_000) as u32 })
     }
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
@@ -35,7 +37,7 @@ impl wall_clock::Host for GuestState {
 
 impl monotonic_clock::Host for GuestState {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(GuestState::now(self))
+        GuestState::now(self)
     }
     fn resolution(&mut self) -> wasmtime::Result<u64> {
         Ok(u64::from(RESOLUTION))
@@ -44,7 +46,7 @@ impl monotonic_clock::Host for GuestState {
         self.timer(when)
     }
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let deadline = GuestState::now(self).saturating_add(duration);
+        let deadline = GuestState::now(self)?.saturating_add(duration);
         self.timer(deadline)
     }
 }

@@ -13,6 +13,7 @@ impl GuestState {
     fn ready_now(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
         self.send_requests()?;
         let now = self.host.clock();
+        self.check_outside()?;
         let mut ready = Vec::new();
         for (index, pollable) in (0..).zip(pollables) {
             let is_ready = match self.timers.get(&pollable.rep()) {

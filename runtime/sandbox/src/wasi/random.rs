@@ -22,17 +22,19 @@ impl GuestState {
         } else {
             self.host.random(&mut bytes)
         }
+        self.check_outside()?;
         Ok(bytes)
     }
 
-    fn random_u64(&mut self) -> u64 {
+    fn random_u64(&mut self) -> wasmtime::Result<u64> {
         let mut bytes = [0; 8];
         if self.in_body() {
             self.host.body_random(&mut bytes)
         } else {
             self.host.random(&mut bytes)
         }
-        u64::from_le_bytes(bytes)
+        self.check_outside()?;
+        Ok(u64::from_le_bytes(bytes))
     }
 }
 
@@ -41,7 +43,7 @@ impl random::Host for GuestState {
         self.random_bytes(count)
     }
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.random_u64())
+        self.random_u64()
     }
 }
 
@@ -50,7 +52,7 @@ impl insecure::Host for GuestState {
         self.random_bytes(count)
     }
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.random_u64())
+        self.random_u64()
     }
 }
 

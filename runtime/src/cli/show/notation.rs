@@ -1,6 +1,7 @@
 //! How points in time, durations, payloads and operations are written down.
 
 use crate::cli::progress::system_time;
+use crate::worker::shows_as_itself;
 use everstep_core::protocol::{ExecutionArn, Operation, OperationStatus, OperationType, Timestamp};
 use serde_json::{Value, json};
 
@@ -74,9 +75,7 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
     // Where to cut if the text turns out to be too long: the last place that leaves room for the ellipsis.
     let mut cut = 0;
     for c in text.chars() {
-        let unsafe_to_print =
-            c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let piece = if unsafe_to_print { c.escape_default().to_string() } else { c.to_string() };
+        let piece = if shows_as_itself(c) { c.to_string() } else { c.escape_default().to_string() };
         taken += piece.chars().map(columns).sum::<usize>();
         if taken > width {
             short.truncate(cut);
@@ -91,9 +90,36 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
     short
 }
 
+/// One line of text, safe to print, in pieces of at most so many columns; what follows the first is indented as it is.
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let indent = line.chars().take_while(|c| *c == ' ').count().min(width / 2);
+    let mut pieces = vec![String::new()];
+    let mut taken = 0;
+    for c in line.chars() {
+        let piece = if shows_as_itself(c) { c.to_string() } else { c.escape_default().to_string() };
+        let wide = piece.chars().map(columns).sum::<usize>();
+        if taken + wide > width {
+            pieces.push(" ".repeat(indent));
+            taken = indent;
+        }
+        taken += wide;
+        if let Some(last) = pieces.last_mut() {
+            *last += &piece;
+        }
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_wrapped_and_keep_their_indent() {
+        assert_eq!(wrapped("  = at order::main", 10), ["  = at ord", "  er::main"]);
+        assert_eq!(wrapped("a\u{1b}b", 20), ["a\\u{1b}b"]);
+        assert_eq!(wrapped("", 20), [""]);
+    }
 
     #[test]
     fn durations_keep_the_units_that_matter() {

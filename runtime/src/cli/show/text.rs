@@ -1,7 +1,7 @@
 //! The execution in a terminal: a head, and the operations as a tree.
 
 use super::Record;
-use super::notation::{attempts_begun, duration, instant, kind, shorten, title};
+use super::notation::{attempts_begun, duration, instant, kind, shorten, title, wrapped};
 use crate::cli::progress::mark;
 use everstep_core::protocol::{Operation, OperationStatus, OperationType};
 
@@ -39,7 +39,10 @@ fn head(record: &Record, width: usize) -> String {
         format!(" after {}", duration(description.started_at.millis_until(ended_at)))
     });
     let mut out = format!("{}  {}{took}\n", started.name, description.status.as_str());
-    let mut line = |member: &str, text: &str| out += &format!("  {member:9}{text}\n");
+    let mut line = |member: &str, text: &str| {
+        out += format!("  {member:9}{text}").trim_end();
+        out.push('\n');
+    };
     line("arn", description.arn.as_str());
     line("started", &instant(description.started_at));
     let room = width.saturating_sub(11);
@@ -50,7 +53,17 @@ fn head(record: &Record, width: usize) -> String {
         line("result", &shorten(result, room));
     }
     if let Some(error) = &description.error {
-        line("error", &shorten(&error.to_string(), room));
+        match error.message.as_deref().filter(|message| message.contains('\n')) {
+            None => line("error", &shorten(&error.to_string(), room)),
+            // A panic's or a divergence's, say: only readable as it is.
+            Some(message) => {
+                line("error", &shorten(error.error_type.as_deref().unwrap_or("Error"), room));
+                for text in message.lines().flat_map(|text| wrapped(text, width.saturating_sub(4))) {
+                    out += format!("    {text}").trim_end();
+                    out.push('\n');
+                }
+            }
+        }
     }
     out
 }
@@ -110,7 +123,9 @@ mod tests {
   arn      arn:aws:lambda:us-east-1:000000000000:function:order:$LATEST/durable-execution/order-42/6f3c
   started  2026-09-21T14:13:20Z
   input    {"item":"<script>alert(1)</script> & 'tea'\u{1b}[2J"}
-  error    StepError: no courier\n<b>today</b>
+  error    StepError
+    no courier
+    <b>today</b>
 
 ✓ validate              step                     "order <42> is fine"
 ✓ charge: card #1; <b>  step, attempt 2     3 s  {"receipt":"xxxxxxxxxxxxxxxxxx…

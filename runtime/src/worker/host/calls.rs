@@ -226,13 +226,15 @@ impl Host for WorkflowHost {
 
     fn finish(&mut self, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
         let outcome = outcome.map_err(error_in);
+        // What came before; how it ends is compared in full when it has ended.
+        self.check_journal()?;
         let entry = self.calls.call(Call::Finish);
         match &outcome {
             Ok(result) => entry.word(1).optional(result.as_deref()),
             Err(error) => entry.word(0).optional(error.message.as_deref()),
         };
         self.outcome = Some(outcome);
-        self.check_journal()
+        Ok(())
     }
 
     fn clock(&mut self) -> u64 {
@@ -255,6 +257,10 @@ impl Host for WorkflowHost {
             // The guest cannot be told; the run ends at its next call.
             self.halt = Some(Halt::Machine(format!("the machine gives no random bytes: {error}")));
         }
+    }
+
+    fn check(&mut self) -> Result<(), Stop> {
+        self.check_journal()
     }
 
     fn hash_seed(&mut self) -> (u64, u64) {
