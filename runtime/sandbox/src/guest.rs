@@ -4,7 +4,7 @@ use crate::durable::{Operation, stop};
 use crate::engine::CompiledWorkflow;
 use crate::host::{Host, LiveOutput, Stop};
 use crate::memory::SealedMemory;
-use crate::wasi::{Output, Stdin};
+use crate::wasi::{Filesystem, GuestFiles, Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,8 @@ const LIVE_BELOW_FRAME: usize = 4096;
 /// What one run may use.
 #[derive(Clone, Debug)]
 pub struct GuestLimits {
-    /// Linear memory, bytes: `memory.grow` beyond it answers -1, the same on every replay.
+    /// Linear memory, bytes: `memory.grow` beyond it answers -1, the same on every replay. Files in memory may have as
+    /// many again.
     pub memory_bytes: u64,
     /// Wall time of one stretch of guest code: a step's body, or workflow code between two events.
     pub stretch: Duration,
@@ -54,6 +55,8 @@ pub struct Guest {
     pub limits: GuestLimits,
     /// Network for step bodies.
     pub network: Network,
+    /// Files; none: not even a root is preopened.
+    pub files: Option<GuestFiles>,
     /// Where output goes that a step's body writes: at once, unbuffered.
     pub live_output: LiveOutput,
 }
@@ -122,6 +125,7 @@ impl Guest {
             table,
             output,
             stdin,
+            files: Filesystem::new(self.files, self.limits.memory_bytes),
             timers: HashMap::new(),
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
@@ -219,6 +223,7 @@ pub(crate) struct GuestState {
     pub(crate) table: ResourceTable,
     pub(crate) output: Output,
     stdin: Stdin,
+    pub(crate) files: Filesystem,
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
     memory: Vec<Arc<SealedMemory>>,
@@ -249,8 +254,17 @@ impl GuestState {
         Some(body.opened_at + u64::try_from(body.opened.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1))
     }
 
+    /// The guest goes on after the host did something: an event was handed over, or a wait is over.
     pub(crate) fn start_stretch(&mut self) {
         self.stretch_started = Instant::now();
+        self.files.tick(self.host.time());
+    }
+
+    /// A read of the virtual clock by the guest.
+    pub(crate) fn read_clock(&mut self) -> u64 {
+        let now = self.host.clock();
+        self.files.tick(now);
+        now
     }
 
     /// How much of this stretch is left.
@@ -280,6 +294,7 @@ impl GuestState {
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
         });
         self.output.body_opened();
+        self.files.open_body();
         Ok(())
     }
 
@@ -292,7 +307,7 @@ impl GuestState {
         }
         let handles = self.handles();
         let Some(Body { handles: before, timers, .. }) = &self.body else { return Ok(()) };
-        if handles != *before || self.timers != *timers {
+        if handles != *before || self.timers != *timers || self.files.disturbed() {
             let (was, is) = (before.len(), handles.len());
             return Err(stop(Stop::Refused(format!(
                 "a step's body must close what it opens and keep what it was given: it began with {was} open handles \
@@ -310,6 +325,7 @@ impl GuestState {
             }
             self.stdin.seek(body.stdin_position);
             self.output.body_closed();
+            self.files.close_body();
         }
         Ok(())
     }

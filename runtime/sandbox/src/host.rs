@@ -82,6 +82,9 @@ pub trait Host: std::any::Any + Send {
 
     /// A read of the virtual clock: nanoseconds since the Unix epoch. Never goes back, moves with every read.
     fn clock(&mut self) -> u64;
+    /// Where the virtual clock stands: as [`Host::clock`], but nothing moves, and it is no call of the guest's. What
+    /// times of files are taken from.
+    fn time(&self) -> u64;
     /// The guest blocks until the virtual clock reaches `deadline` (nanoseconds since the epoch).
     fn block_until(&mut self, deadline: u64) -> Result<(), Stop>;
     /// Random bytes outside bodies: the same on every replay.

@@ -26,3 +26,4 @@ pub use engine::{CompiledWorkflow, Sandbox, SandboxError};
 pub use guest::{Ended, Guest, GuestLimits, Network, Run, Trap, TrapKind};
 pub use host::{Host, LiveOutput, Stop, Stream};
 pub use memory::SealedMemory;
+pub use wasi::{Bundle, BundleEntry, BundleError, Directory, DirectoryError, GuestDirectory, GuestFiles};

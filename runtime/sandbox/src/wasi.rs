@@ -8,15 +8,19 @@
 //! | `random` ([`random`]) | derived from the execution's seed | real |
 //! | `cli` stdin, stdout, stderr ([`stdio`]) | the input; handed to the host in order | position restored; at once |
 //! | `sockets` ([`sockets`]) | refused | real, within the allow list |
-//! | `filesystem` | no directory is preopened | likewise |
+//! | `filesystem` ([`files`]) | a root in memory | an overlay on it; granted directories |
 //! | `cli` environment, arguments, exit | frozen with the execution | likewise |
 
 mod clock;
+mod error;
+mod files;
 mod poll;
 mod random;
 mod sockets;
 mod stdio;
 
+pub(crate) use files::Filesystem;
+pub use files::{Bundle, BundleEntry, BundleError, Directory, DirectoryError, GuestDirectory, GuestFiles};
 pub(crate) use stdio::{Output, Stdin};
 
 use crate::guest::{GuestState, Network};
@@ -44,6 +48,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     wasi::sockets::tcp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::sync::sockets::udp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::sockets::ip_name_lookup::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::filesystem::preopens::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sync::filesystem::types::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::io::error::add_to_linker::<_, Ours>(linker, |state| state)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -62,6 +69,8 @@ pub(crate) fn context(
         .stdin(stdin.clone())
         .stdout(output.stream(Stream::Stdout))
         .stderr(output.stream(Stream::Stderr))
+        // A guest's thread is its own.
+        .allow_blocking_current_thread(true)
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(!allow.is_empty())

@@ -12,7 +12,7 @@ const RESOLUTION: u32 = 1_000;
 
 impl GuestState {
     fn now(&mut self) -> u64 {
-        self.body_clock().unwrap_or_else(|| self.host.clock())
+        self.body_clock().unwrap_or_else(|| self.read_clock())
     }
 
     pub(super) fn timer(&mut self, deadline: u64) -> wasmtime::Result<Resource<DynPollable>> {

@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::sync::io::poll::{Host, HostPollable};
 impl GuestState {
     /// Which of these are ready without waiting.
     fn ready_now(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
-        let now = self.host.clock();
+        let now = self.read_clock();
         let mut ready = Vec::new();
         for (index, pollable) in (0..).zip(pollables) {
             let is_ready = match self.timers.get(&pollable.rep()) {
