@@ -4,6 +4,7 @@
 
 mod database;
 mod exit;
+mod files;
 mod list;
 mod new;
 mod progress;

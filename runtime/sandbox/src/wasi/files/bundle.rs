@@ -64,9 +64,9 @@ impl Bundle {
             }
             let made = match entry {
                 BundleEntry::Directory { path } => tree.create_directory(mount, path, epoch).map(drop),
-                BundleEntry::File { path, content } => tree
-                    .open(mount, path, how, epoch)
-                    .and_then(|inode| tree.write(inode, 0, content, epoch)),
+                BundleEntry::File { path, content } => {
+                    tree.open(mount, path, how, epoch).and_then(|inode| tree.write(inode, 0, content, epoch))
+                }
             };
             made.map_err(|_| BundleError::Path(path.to_owned()))?;
         }

@@ -1,8 +1,8 @@
 //! A file's bytes, in pages that are shared until they are written to: what a step's body changes costs the pages that
 //! it changes, and holes cost nothing.
 
-use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
 
 const PAGE: usize = 64 << 10;
 
@@ -14,10 +14,6 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        Self { pages: bytes.chunks(PAGE).map(|page| Arc::new(page.to_vec())).collect(), size: bytes.len() as u64 }
-    }
-
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -119,6 +115,5 @@ mod tests {
                 assert!(content.read(at as u64, 9) == model[from..model.len().min(from + 9)], "round {round}");
             }
         }
-        assert_eq!(Content::of(&model).read(0, u64::MAX), model);
     }
 }

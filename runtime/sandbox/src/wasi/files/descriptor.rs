@@ -11,8 +11,8 @@ use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
-    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream, Filesize, Host,
-    HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream, Filesize,
+    Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
@@ -225,9 +225,9 @@ impl HostDescriptor for GuestState {
         modified: NewTimestamp,
     ) -> FsResult<()> {
         match self.at(&descriptor)? {
-            At::Memory(file) => file.tree(|tree, now| {
-                tree.set_times(file.inode, time_of(accessed, now)?, time_of(modified, now)?, now)
-            }),
+            At::Memory(file) => {
+                file.tree(|tree, now| tree.set_times(file.inode, time_of(accessed, now)?, time_of(modified, now)?, now))
+            }
             At::Real(descriptor) => real!(self, set_times, descriptor, accessed, modified),
         }
     }
@@ -297,7 +297,12 @@ impl HostDescriptor for GuestState {
         }
     }
 
-    fn stat_at(&mut self, descriptor: Resource<Descriptor>, flags: PathFlags, path: String) -> FsResult<DescriptorStat> {
+    fn stat_at(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
         match self.at(&descriptor)? {
             At::Memory(directory) => {
                 Ok(stat_of(directory.tree(|tree, _| tree.stat(tree.find(directory.inode, &path)?))?))

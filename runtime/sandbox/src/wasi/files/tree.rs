@@ -4,10 +4,10 @@
 
 use super::content::Content;
 use super::path::{Part, Path};
+use bytes::Bytes;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
-use bytes::Bytes;
 
 /// The number of a file or directory: dense, from 1, never used again.
 pub(super) type Inode = u64;

@@ -99,18 +99,19 @@ fn names_are_given_changed_and_taken() {
     // What is done, and the tree then or why not.
     type Step = fn(&mut Tree) -> Result<(), ErrorCode>;
     let rename = |old, new| move |tree: &mut Tree| tree.rename((ROOT, old), (ROOT, new), NOW);
-    let check = |what: &str, step: &dyn Fn(&mut Tree) -> Result<(), ErrorCode>, expected: Result<&[&str], ErrorCode>| {
-        let mut tree = tree(&start);
-        let before = all(&tree);
-        match (step(&mut tree), expected) {
-            (Ok(()), Ok(expected)) => assert_eq!(all(&tree), expected, "{what}"),
-            (Err(error), Err(expected)) => {
-                assert_eq!(error, expected, "{what}");
-                assert_eq!(all(&tree), before, "{what} changed something");
+    let check =
+        |what: &str, step: &dyn Fn(&mut Tree) -> Result<(), ErrorCode>, expected: Result<&[&str], ErrorCode>| {
+            let mut tree = tree(&start);
+            let before = all(&tree);
+            match (step(&mut tree), expected) {
+                (Ok(()), Ok(expected)) => assert_eq!(all(&tree), expected, "{what}"),
+                (Err(error), Err(expected)) => {
+                    assert_eq!(error, expected, "{what}");
+                    assert_eq!(all(&tree), before, "{what} changed something");
+                }
+                other => panic!("{what}: {other:?}"),
             }
-            other => panic!("{what}: {other:?}"),
-        }
-    };
+        };
     let unchanged = ["a/", "a/x=a/x", "b/", "b/y=b/y", "empty/", "file=file"];
     let moves: [(&str, &str, Result<&[&str], ErrorCode>); 15] = [
         ("file", "new", Ok(&["a/", "a/x=a/x", "b/", "b/y=b/y", "empty/", "new=file"])),
@@ -136,7 +137,11 @@ fn names_are_given_changed_and_taken() {
         ("unlink", |tree| tree.unlink(ROOT, "a/x", NOW), Ok(&["a/", "b/", "b/y=b/y", "empty/", "file=file"])),
         ("unlink a directory", |tree| tree.unlink(ROOT, "empty", NOW), Err(IsDirectory)),
         ("unlink with a slash", |tree| tree.unlink(ROOT, "file/", NOW), Err(NotDirectory)),
-        ("rmdir", |tree| tree.remove_directory(ROOT, "empty/", NOW), Ok(&["a/", "a/x=a/x", "b/", "b/y=b/y", "file=file"])),
+        (
+            "rmdir",
+            |tree| tree.remove_directory(ROOT, "empty/", NOW),
+            Ok(&["a/", "a/x=a/x", "b/", "b/y=b/y", "file=file"]),
+        ),
         ("rmdir of a file", |tree| tree.remove_directory(ROOT, "file", NOW), Err(NotDirectory)),
         ("rmdir of what is not empty", |tree| tree.remove_directory(ROOT, "a", NOW), Err(NotEmpty)),
         ("rmdir of .", |tree| tree.remove_directory(ROOT, "a/.", NOW), Err(Invalid)),
