@@ -307,7 +307,14 @@ impl GuestState {
         }
         let handles = self.handles();
         let Some(Body { handles: before, timers, .. }) = &self.body else { return Ok(()) };
-        if handles != *before || self.timers != *timers || self.files.disturbed() {
+        if self.files.disturbed() {
+            return Err(stop(Stop::Refused(
+                "a step's body may read and write a file that the workflow has open, from where it stands, but neither \
+                 seek in it nor close it; open the file again inside the body"
+                    .into(),
+            )));
+        }
+        if handles != *before || self.timers != *timers {
             let (was, is) = (before.len(), handles.len());
             return Err(stop(Stop::Refused(format!(
                 "a step's body must close what it opens and keep what it was given: it began with {was} open handles \

@@ -25,8 +25,10 @@ pub(crate) async fn overlay(ctx: &DurableContext) -> Result<Value, BoxError> {
     let in_body = ctx
         .step(move |_| {
             let body = (|| -> Result<Value, BoxError> {
-                let mut rest = String::new();
-                reader.read_to_string(&mut rest)?;
+                // Not to the end in one call: that would seek, and with that open another stream.
+                let mut rest = [0; 6];
+                reader.read_exact(&mut rest)?;
+                let rest = String::from_utf8_lossy(&rest);
                 writer.write_all(b"XY")?;
                 fs::remove_file("removed")?;
                 fs::rename("dir/kept", "dir/renamed")?;

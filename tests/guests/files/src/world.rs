@@ -87,7 +87,8 @@ pub(crate) async fn walk(ctx: &DurableContext) -> Result<Value, BoxError> {
         ("a path out", fs::read("../etc/passwd").err().map(|error| error.kind())),
         ("a long name", fs::write("n".repeat(256), "").err().map(|error| error.kind())),
     ];
-    let refused: Vec<_> = refused.into_iter().map(|(what, kind)| json!([what, kind.map(|k| format!("{k:?}"))])).collect();
+    let refused: Vec<_> =
+        refused.into_iter().map(|(what, kind)| json!([what, kind.map(|k| format!("{k:?}"))])).collect();
 
     // What was removed is there for whoever has it open.
     let mut held = File::open("work/moved/log")?;
