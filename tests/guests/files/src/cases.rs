@@ -1,6 +1,6 @@
 //! What is special about files in a workflow.
 
-use crate::world::tree;
+use crate::world::{kind, tree};
 use durable::{BoxError, DurableContext, RetryDecision};
 use everstep_sdk as durable;
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ fn try_it(what: &str, path: &str) -> Value {
         "stat" => fs::metadata(path).map(|metadata| metadata.len().into()),
         _ => Err(std::io::Error::other("nothing that can be tried")),
     };
-    seen.unwrap_or_else(|error| json!({ "error": format!("{:?}", error.kind()) }))
+    seen.unwrap_or_else(|error| json!({ "error": kind(&error) }))
 }
 
 fn try_all(tries: &[(String, String)]) -> Vec<Value> {
@@ -178,11 +178,11 @@ pub(crate) fn bounds() -> Result<Value, BoxError> {
     let error = loop {
         match file.write_all(&chunk) {
             Ok(()) => written += chunk.len(),
-            Err(error) => break format!("{:?}", error.kind()),
+            Err(error) => break kind(&error),
         }
     };
     let full = fs::metadata("large")?.len();
-    let sparse = file.set_len(1 << 40).err().map(|error| format!("{:?}", error.kind()));
+    let sparse = file.set_len(1 << 40).err().map(|error| kind(&error));
     drop(file);
     fs::remove_file("large")?;
     fs::write("small", &chunk)?;
@@ -201,7 +201,7 @@ pub(crate) fn handles() -> Result<Value, BoxError> {
     let error = loop {
         match File::open("file") {
             Ok(file) => open.push(file),
-            Err(error) => break format!("{:?}", error.kind()),
+            Err(error) => break kind(&error),
         }
     };
     let count = open.len();

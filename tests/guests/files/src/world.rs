@@ -4,7 +4,7 @@ use durable::{BoxError, DurableContext};
 use everstep_sdk as durable;
 use serde_json::{Value, json};
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds from `from` to `to`.
@@ -27,6 +27,14 @@ pub(crate) fn tree(directory: &str) -> std::io::Result<Vec<String>> {
         }
     }
     Ok(paths)
+}
+
+/// The kind of error, or its number where std has no kind for it.
+pub(crate) fn kind(error: &std::io::Error) -> String {
+    match (format!("{:?}", error.kind()), error.raw_os_error()) {
+        (kind, Some(number)) if kind == "Uncategorized" => format!("errno {number}"),
+        (kind, _) => kind,
+    }
 }
 
 async fn step(ctx: &DurableContext, name: &str) -> Result<(), BoxError> {
@@ -75,20 +83,20 @@ pub(crate) async fn walk(ctx: &DurableContext) -> Result<Value, BoxError> {
     let renamed = tree("/")?;
     step(ctx, "third").await?;
 
-    let refused: Vec<(&str, Option<ErrorKind>)> = vec![
-        ("a file that is not there", fs::read("none").err().map(|error| error.kind())),
-        ("a new file that is there", File::create_new("work/moved/log").err().map(|error| error.kind())),
-        ("a directory that is there", fs::create_dir("work").err().map(|error| error.kind())),
-        ("removing what is not empty", fs::remove_dir("work/moved").err().map(|error| error.kind())),
-        ("removing a directory as a file", fs::remove_file("work/deep").err().map(|error| error.kind())),
-        ("a file as a directory", fs::read_dir("work/moved/log").err().map(|error| error.kind())),
-        ("a directory in itself", fs::rename("work", "work/deep/work").err().map(|error| error.kind())),
-        ("a hard link", fs::hard_link("work/moved/log", "work/hard").err().map(|error| error.kind())),
-        ("a path out", fs::read("../etc/passwd").err().map(|error| error.kind())),
-        ("a long name", fs::write("n".repeat(256), "").err().map(|error| error.kind())),
+    let refused: Vec<(&str, Option<std::io::Error>)> = vec![
+        ("a file that is not there", fs::read("none").err()),
+        ("a new file that is there", File::create_new("work/moved/log").err()),
+        ("a directory that is there", fs::create_dir("work").err()),
+        ("removing what is not empty", fs::remove_dir("work/moved").err()),
+        ("removing a directory as a file", fs::remove_file("work/deep").err()),
+        ("a file as a directory", fs::read_dir("work/moved/log").err()),
+        ("a directory in itself", fs::rename("work", "work/deep/work").err()),
+        ("a hard link", fs::hard_link("work/moved/log", "work/hard").err()),
+        ("a path out", fs::read("../etc/passwd").err()),
+        ("a long name", fs::write("n".repeat(256), "").err()),
     ];
     let refused: Vec<_> =
-        refused.into_iter().map(|(what, kind)| json!([what, kind.map(|k| format!("{k:?}"))])).collect();
+        refused.into_iter().map(|(what, error)| json!([what, error.map(|error| kind(&error))])).collect();
 
     // What was removed is there for whoever has it open.
     let mut held = File::open("work/moved/log")?;
