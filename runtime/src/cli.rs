@@ -6,6 +6,7 @@ mod database;
 mod divergence;
 mod exit;
 mod explain;
+mod files;
 mod list;
 mod new;
 mod progress;

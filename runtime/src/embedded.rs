@@ -4,6 +4,7 @@ mod time;
 
 pub use time::{RealTime, SimulatedTime, Time};
 
+use crate::bundle::{self, ArchiveError};
 use crate::failpoint::{Failpoint, hit};
 use crate::worker::{Abandoned, Backend, Environment, Observer, Worker};
 use everstep_core::protocol::{
@@ -12,7 +13,7 @@ use everstep_core::protocol::{
 };
 use everstep_core::service::{Clock, DurableService, Entropy, Invoked, StartExecution, Started};
 use everstep_core::store::{Store, StoreError};
-use everstep_sandbox::{CompiledWorkflow, Sandbox, SandboxError};
+use everstep_sandbox::{Bundle, CompiledWorkflow, Sandbox, SandboxError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub struct Embedded {
     sandbox: Sandbox,
     time: Arc<dyn Time>,
     workflows: Mutex<HashMap<ComponentDigest, CompiledWorkflow>>,
+    bundles: Mutex<HashMap<ComponentDigest, Bundle>>,
     /// Executions that are being driven.
     driving: Mutex<HashSet<ExecutionArn>>,
 }
@@ -94,6 +96,17 @@ pub enum DriveError {
     /// Its component is not there, or not what it was.
     #[error("the workflow's component {0} is missing from the database or damaged; restore the database from a copy")]
     ComponentLost(ComponentDigest),
+    /// Its bundle cannot be used.
+    #[error("the bundle {digest}: {error}")]
+    Bundle {
+        /// Which.
+        digest: ComponentDigest,
+        /// Why.
+        error: ArchiveError,
+    },
+    /// Its bundle is not there, or not what it was.
+    #[error("the bundle {0} is missing from the database or damaged; restore the database from a copy")]
+    BundleLost(ComponentDigest),
     /// Another thread drives it.
     #[error("the execution {0} is being run already; wait for it")]
     Busy(ExecutionArn),
@@ -114,7 +127,14 @@ impl Embedded {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let service = Arc::new(DurableService::new(store, time.clone(), entropy));
-        Self { service, sandbox, time, workflows: Mutex::default(), driving: Mutex::default() }
+        Self {
+            service,
+            sandbox,
+            time,
+            workflows: Mutex::default(),
+            bundles: Mutex::default(),
+            driving: Mutex::default(),
+        }
     }
 
     /// The durable service.
@@ -128,6 +148,16 @@ impl Embedded {
         let workflow = self.sandbox.load(wasm).map_err(|error| DriveError::Component { digest, error })?;
         self.service.store().put_component(digest, wasm)?;
         self.workflows.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, workflow);
+        Ok(digest)
+    }
+
+    /// Checks an archive made by [`bundle::pack`] and keeps it: what an execution needs before it can start with it.
+    /// Durable on return.
+    pub fn add_bundle(&self, archive: &[u8]) -> Result<ComponentDigest, DriveError> {
+        let digest = ComponentDigest::of(archive);
+        let bundle = bundle::open(archive).map_err(|error| DriveError::Bundle { digest, error })?;
+        self.service.store().put_component(digest, archive)?;
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, bundle);
         Ok(digest)
     }
 
@@ -151,6 +181,18 @@ impl Embedded {
         Ok(workflow)
     }
 
+    fn bundle(&self, digest: ComponentDigest) -> Result<Bundle, DriveError> {
+        let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bundle) = bundles.get(&digest) {
+            return Ok(bundle.clone());
+        }
+        let archive = self.service.store().component(digest)?.filter(|archive| ComponentDigest::of(archive) == digest);
+        let archive = archive.ok_or(DriveError::BundleLost(digest))?;
+        let bundle = bundle::open(&archive).map_err(|error| DriveError::Bundle { digest, error })?;
+        bundles.insert(digest, bundle.clone());
+        Ok(bundle)
+    }
+
     /// Invokes the execution as often as it has something to do, on this thread. Waits at most `patience` at a time
     /// for it to go on, with zero not even where time is simulated; none: as long as it takes.
     ///
@@ -163,7 +205,7 @@ impl Embedded {
         patience: Option<Duration>,
     ) -> Result<Driven, DriveError> {
         let _driving = Driving::enter(&self.driving, arn).ok_or_else(|| DriveError::Busy(arn.clone()))?;
-        let worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
+        let mut worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
         loop {
             // It commits what has come due, and the loss of an earlier invocation.
             hit(Failpoint::BeforeCommit);
@@ -183,6 +225,10 @@ impl Embedded {
                 }
                 Invoked::Run(invocation) => {
                     let workflow = self.workflow(invocation.started.component)?;
+                    let files = invocation.started.config.files.as_ref();
+                    if let Some(digest) = files.and_then(|files| files.bundle) {
+                        worker = worker.with_bundle(digest, self.bundle(digest)?);
+                    }
                     match worker.invoke(&workflow, *invocation) {
                         Ok(report) => {
                             if let Err(error) = &report.output {
@@ -192,6 +238,7 @@ impl Embedded {
                         }
                         Err(Abandoned::Revoked) => {}
                         Err(Abandoned::Service(error)) => return Err(error.into()),
+                        Err(Abandoned::BundleMissing(digest)) => return Err(DriveError::BundleLost(digest)),
                     }
                 }
             }

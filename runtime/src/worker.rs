@@ -8,6 +8,7 @@
 mod clock;
 mod divergence;
 mod fetch;
+mod files;
 mod guest_values;
 mod host;
 mod journal;
@@ -20,13 +21,13 @@ pub use divergence::{Diverged, Divergence};
 pub use replay::ReplayError;
 
 use everstep_core::protocol::{
-    CheckpointRequest, CheckpointResponse, ErrorObject, ExecutionArn, Invocation, InvocationError, InvocationOutput,
-    Journal, Operation, OperationId, ServiceError, Timestamp, limits,
+    CheckpointRequest, CheckpointResponse, ComponentDigest, ErrorObject, ExecutionArn, Invocation, InvocationError,
+    InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp, limits,
 };
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{
-    Backtrace, CompiledWorkflow, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory, Stop, Stream, Trap,
-    TrapKind,
+    Backtrace, Bundle, CompiledWorkflow, Directory, Ended, Guest, GuestLimits, LiveOutput, Network, Run, SealedMemory,
+    Stop, Stream, Trap, TrapKind,
 };
 use host::{Halt, WorkflowHost};
 use sha2::{Digest, Sha256};
@@ -88,6 +89,9 @@ pub struct Environment {
     pub stretch: Duration,
     /// Where step bodies may connect to.
     pub network: Network,
+    /// Real directories for step bodies, at the guest's paths. Of those that an execution was not started with it sees
+    /// nothing; without one that it was started with, its bodies are refused there.
+    pub directories: Arc<Vec<Directory>>,
     /// Shadow replay.
     pub verify: Verify,
     /// Step bodies draw randomness that follows from the seed, and sub-second sleeps take no time: for tests.
@@ -99,6 +103,7 @@ impl Default for Environment {
         Self {
             stretch: Duration::from_secs(900),
             network: Network::default(),
+            directories: Arc::default(),
             verify: Verify::default(),
             simulated: false,
         }
@@ -159,6 +164,8 @@ pub enum Abandoned {
     Revoked,
     /// The service could not be reached or could not write: what is durable, the log knows.
     Service(ServiceError),
+    /// The worker does not have the execution's bundle: give it with [`Worker::with_bundle`].
+    BundleMissing(ComponentDigest),
 }
 
 /// Runs invocations.
@@ -167,12 +174,13 @@ pub struct Worker {
     backend: Arc<dyn Backend>,
     environment: Environment,
     observer: Arc<dyn Observer>,
+    bundle: Option<(ComponentDigest, Bundle)>,
 }
 
 impl Worker {
     /// A worker that checkpoints to `backend`.
     pub fn new(backend: Arc<dyn Backend>, environment: Environment, observer: Arc<dyn Observer>) -> Self {
-        Self { backend, environment, observer }
+        Self { backend, environment, observer, bundle: None }
     }
 
     /// Runs one invocation on this thread, from replay to its end or suspension.
@@ -202,6 +210,7 @@ impl Worker {
         replaying: impl FnOnce(&WorkflowHost) -> WorkflowHost,
     ) -> Result<Report, Abandoned> {
         let started = invocation.started.clone();
+        self.check_bundle(&started.config).map_err(Abandoned::BundleMissing)?;
         let mut host =
             WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
         host.stdout_is_result = !workflow.shape().uses_durable;
@@ -237,6 +246,7 @@ impl Worker {
                 ..GuestLimits::default()
             },
             network: self.environment.network.clone(),
+            files: self.files(config),
             live_output,
         }
     }

@@ -245,6 +245,12 @@ fn an_etl_is_killed_at_every_operation() {
 }
 
 #[test]
+fn workflow_code_that_works_on_files_is_killed_at_every_operation() {
+    let seen = sweep(&Case::new("guest-files", &["--input", r#"{"case":"world"}"#]));
+    assert!(seen.kills.into_inner() >= 12, "the failpoints are not reached any more");
+}
+
+#[test]
 fn workflow_code_that_logs_between_operations_is_killed_at_every_operation() {
     let seen = sweep(&Case::new("guest-faults", &["--input", r#"{"case":"log"}"#]));
     assert!(seen.kills.into_inner() >= 8, "the failpoints are not reached any more");

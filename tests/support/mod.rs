@@ -22,6 +22,7 @@ pub fn guest(name: &str) -> PathBuf {
             "etl",
             "guest-faults",
             "guest-fetch",
+            "guest-files",
             "guest-interpreter",
             "guest-plain-http",
             "guest-sealing",

@@ -17,7 +17,7 @@ mod update;
 pub use arn::{ExecutionArn, InvalidArn};
 pub use envelope::{CheckpointRequest, CheckpointResponse, Invocation, InvocationError, InvocationOutput};
 pub use error::{ErrorObject, ServiceError};
-pub use event::{Event, ExecutionConfig, ExecutionStarted};
+pub use event::{DirectoryConfig, Event, ExecutionConfig, ExecutionStarted, FilesConfig};
 pub(crate) use identifiers::is_plain;
 pub use identifiers::{ComponentDigest, InvalidName, OperationId, Seed};
 pub use operation::{ExecutionStatus, Operation, OperationStatus, OperationType};

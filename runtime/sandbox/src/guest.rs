@@ -5,7 +5,7 @@ use crate::durable::{Operation, stop};
 use crate::engine::CompiledWorkflow;
 use crate::host::{Host, LiveOutput, Stop};
 use crate::memory::SealedMemory;
-use crate::wasi::{Http, Output, Stdin};
+use crate::wasi::{Filesystem, GuestFiles, Http, Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,8 @@ const LIVE_BELOW_FRAME: usize = 4096;
 /// What one run may use.
 #[derive(Clone, Debug)]
 pub struct GuestLimits {
-    /// Linear memory, bytes: `memory.grow` beyond it answers -1, the same on every replay.
+    /// Linear memory, bytes: `memory.grow` beyond it answers -1, the same on every replay. Files in memory may have as
+    /// many again.
     pub memory_bytes: u64,
     /// Wall time of one stretch of guest code: a step's body, or workflow code between two events.
     pub stretch: Duration,
@@ -57,6 +58,8 @@ pub struct Guest {
     pub limits: GuestLimits,
     /// Network for step bodies.
     pub network: Network,
+    /// Files; none: not even a root is preopened.
+    pub files: Option<GuestFiles>,
     /// Where output goes that a step's body writes: at once, unbuffered.
     pub live_output: LiveOutput,
 }
@@ -125,6 +128,7 @@ impl Guest {
             table,
             output,
             stdin,
+            files: Filesystem::new(self.files, self.limits.memory_bytes),
             timers: HashMap::new(),
             http: Http::new(self.network.http),
             memory: Vec::new(),
@@ -219,6 +223,7 @@ pub(crate) struct GuestState {
     pub(crate) table: ResourceTable,
     pub(crate) output: Output,
     stdin: Stdin,
+    pub(crate) files: Filesystem,
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
     pub(crate) http: Http,
@@ -250,8 +255,18 @@ impl GuestState {
         Some(body.opened_at + u64::try_from(body.opened.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1))
     }
 
+    /// The guest goes on after the host did something: an event was handed over, or a wait is over.
     pub(crate) fn start_stretch(&mut self) {
         self.stretch_started = Instant::now();
+        self.files.tick(self.host.time());
+    }
+
+    /// A read of the virtual clock by the guest.
+    pub(crate) fn read_clock(&mut self) -> wasmtime::Result<u64> {
+        let now = self.host.clock();
+        self.files.tick(now);
+        self.check_outside()?;
+        Ok(now)
     }
 
     /// How much of this stretch is left.
@@ -281,6 +296,7 @@ impl GuestState {
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
         });
         self.output.body_opened();
+        self.files.open_body();
         Ok(())
     }
 
@@ -293,6 +309,13 @@ impl GuestState {
         }
         let handles = self.handles();
         let Some(Body { handles: before, timers, .. }) = &self.body else { return Ok(()) };
+        if self.files.disturbed() {
+            return Err(stop(Stop::Refused(
+                "a step's body may read and write a file that the workflow has open, from where it stands, but neither \
+                 seek in it nor close it; open the file again inside the body"
+                    .into(),
+            )));
+        }
         if handles != *before || self.timers != *timers {
             let (was, is) = (before.len(), handles.len());
             return Err(stop(Stop::Refused(format!(
@@ -311,6 +334,7 @@ impl GuestState {
             }
             self.stdin.seek(body.stdin_position);
             self.output.body_closed();
+            self.files.close_body();
         }
         Ok(())
     }

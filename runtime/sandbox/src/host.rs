@@ -104,6 +104,9 @@ pub trait Host: std::any::Any + Send {
     /// The guest blocks until the virtual clock reaches `deadline` (nanoseconds since the epoch) or one of these
     /// requests has ended, whichever comes first in the order of the log.
     fn block(&mut self, deadline: Option<u64>, fetches: &[Operation]) -> Result<Woken, Stop>;
+    /// Where the virtual clock stands: as [`Host::clock`], but nothing moves, and it is no call of the guest's. What
+    /// times of files are taken from.
+    fn time(&self) -> u64;
     /// Random bytes outside bodies: the same on every replay.
     fn random(&mut self, bytes: &mut [u8]);
     /// Random bytes inside a body: real.

@@ -29,3 +29,4 @@ pub use engine::{CompiledWorkflow, Sandbox, SandboxError};
 pub use guest::{Ended, Guest, GuestLimits, Network, Run, Trap, TrapKind};
 pub use host::{Delivered, Host, LiveOutput, Stop, Stream, Woken};
 pub use memory::SealedMemory;
+pub use wasi::{Bundle, BundleEntry, BundleError, Directory, DirectoryError, GuestDirectory, GuestFiles};

@@ -10,10 +10,12 @@
 //! | `io/streams` ([`streams`]) | never blocks | real, within the body's time |
 //! | `http` ([`http`]) | an operation of the execution, performed by the host | real, within the allow list |
 //! | `sockets` ([`sockets`]) | refused | real, within the allow list |
-//! | `filesystem` | no directory is preopened | likewise |
+//! | `filesystem` ([`files`]) | a root in memory | an overlay on it; granted directories |
 //! | `cli` environment, arguments, exit | frozen with the execution | likewise |
 
 mod clock;
+mod error;
+mod files;
 mod http;
 mod poll;
 mod random;
@@ -21,6 +23,8 @@ mod sockets;
 mod stdio;
 mod streams;
 
+pub(crate) use files::Filesystem;
+pub use files::{Bundle, BundleEntry, BundleError, Directory, DirectoryError, GuestDirectory, GuestFiles};
 pub(crate) use http::Http;
 pub(crate) use stdio::{Output, Stdin};
 
@@ -51,6 +55,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     wasi::sockets::tcp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::sync::sockets::udp_create_socket::add_to_linker::<_, Ours>(linker, |state| state)?;
     wasi::sockets::ip_name_lookup::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::filesystem::preopens::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::sync::filesystem::types::add_to_linker::<_, Ours>(linker, |state| state)?;
+    wasi::io::error::add_to_linker::<_, Ours>(linker, |state| state)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -69,6 +76,8 @@ pub(crate) fn context(
         .stdin(stdin.clone())
         .stdout(output.stream(Stream::Stdout))
         .stderr(output.stream(Stream::Stderr))
+        // A guest's thread is its own.
+        .allow_blocking_current_thread(true)
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(!allow.is_empty())

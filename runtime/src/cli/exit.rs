@@ -73,7 +73,10 @@ impl From<DriveError> for Failure {
         match error {
             DriveError::Service(error) => error.into(),
             component @ DriveError::Component { .. } => Self::wrong(component),
-            lost @ (DriveError::ComponentLost(_) | DriveError::Busy(_)) => Self::unavailable(lost),
+            lost @ (DriveError::ComponentLost(_)
+            | DriveError::Bundle { .. }
+            | DriveError::BundleLost(_)
+            | DriveError::Busy(_)) => Self::unavailable(lost),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::database::{Database, sandbox};
 use super::exit::{Exit, Failure};
+use super::files::Files;
 use super::progress::{Format, Progress};
 use super::workflow::Source;
 use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
@@ -9,7 +10,7 @@ use crate::worker::{Environment, Observer, Verify};
 use everstep_core::protocol::{ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
 use everstep_core::service::{Description, StartExecution};
 use everstep_core::store::ExecutionSummary;
-use everstep_sandbox::{Network, SandboxError};
+use everstep_sandbox::{Directory, Network, SandboxError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(crate) struct Run {
     /// `api.example.com`, `'GET,POST *.example.com'`, `localhost:8080`
     #[arg(long, value_name = "[METHODS ]HOST[:PORT]")]
     allow_http: Vec<everstep_http::Rule>,
+    #[command(flatten)]
+    files: Files,
     /// Leave the execution suspended when it waits longer than this
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
     detach_after: Duration,
@@ -90,10 +93,12 @@ impl Run {
         let input = self.input()?;
         let source = Source::at(&self.path)?;
         let function = source.function()?;
+        let directories = self.files.directories()?;
         if !self.database.data.exists() {
             // There is nothing to resume, so the path must be runnable: what is refused leaves no database behind.
             let checked = sandbox()?.load(&source.component()?);
             checked.map_err(|error| not_runnable(&source, &error))?;
+            self.files.pack()?;
         }
         let embedded = self.embedded()?;
         let store = embedded.service().store();
@@ -103,14 +108,14 @@ impl Run {
         };
         let format = if self.json { Format::Json } else { Format::for_this_terminal() };
         let arn = match existing {
-            Some(existing) => self.resume(&embedded, &existing, input)?,
-            None => self.start(&embedded, &source, function, input)?,
+            Some(existing) => self.resume(&embedded, &existing, input, &directories)?,
+            None => self.start(&embedded, &source, function, input, &directories)?,
         };
         let progress = Arc::new(Progress::new(format, arn.name()));
         let hint = self.hint(arn.name());
         on_interrupt(hint.clone());
         let observer: Arc<dyn Observer> = progress.clone();
-        let driven = embedded.drive(&arn, &self.surroundings(), &observer, Some(self.detach_after));
+        let driven = embedded.drive(&arn, &self.surroundings(directories), &observer, Some(self.detach_after));
         progress.finish();
         let exit = match driven? {
             Driven::Closed(_) => conclude(&embedded.service().describe(&arn)?, &progress),
@@ -150,7 +155,7 @@ impl Run {
         })
     }
 
-    fn surroundings(&self) -> Environment {
+    fn surroundings(&self, directories: Vec<Directory>) -> Environment {
         Environment {
             stretch: self.timeout,
             network: Network {
@@ -160,6 +165,7 @@ impl Run {
                     addresses: self.allow_net.clone(),
                 }),
             },
+            directories: Arc::new(directories),
             verify: match self.verify {
                 VerifyMode::Always => Verify::Always,
                 VerifyMode::Off => Verify::Off,
@@ -174,6 +180,7 @@ impl Run {
         embedded: &Embedded,
         existing: &ExecutionSummary,
         input: Option<String>,
+        directories: &[Directory],
     ) -> Result<ExecutionArn, Failure> {
         let started = embedded.service().describe(&existing.arn)?.started;
         if input.is_some() && input != started.input {
@@ -183,6 +190,7 @@ impl Run {
                 existing.name, existing.function
             )));
         }
+        Files::check_resumed(started.config.files.as_ref(), directories, &existing.name)?;
         Ok(existing.arn.clone())
     }
 
@@ -192,12 +200,14 @@ impl Run {
         source: &Source,
         function: String,
         input: Option<String>,
+        directories: &[Directory],
     ) -> Result<ExecutionArn, Failure> {
         let wasm = source.component()?;
         let component = embedded.add_component(&wasm).map_err(|error| match error {
             crate::embedded::DriveError::Component { error, .. } => not_runnable(source, &error),
             other => other.into(),
         })?;
+        let bundle = self.files.pack()?.map(|archive| embedded.add_bundle(&archive)).transpose()?;
         let request = StartExecution {
             function,
             version: VERSION.into(),
@@ -210,6 +220,7 @@ impl Run {
                 memory_bytes: self.memory << 20,
                 execution_timeout_seconds: self.execution_timeout,
                 max_operations: self.max_operations,
+                files: Some(Files::config(bundle, directories)),
             },
             seed: self.simulate.map(|number| {
                 let mut seed = [0; 32];
@@ -229,6 +240,9 @@ impl Run {
         for address in &self.allow_net {
             hint += &format!(" --allow-net {address}");
         }
+        for option in self.files.hint() {
+            hint += &format!(" {option}");
+        }
         hint
     }
 }
@@ -238,7 +252,7 @@ fn not_runnable(source: &Source, error: &SandboxError) -> Failure {
 }
 
 /// As one word of a shell, for commands that are there to be copied.
-fn shell_quoted(path: &Path) -> String {
+pub(super) fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

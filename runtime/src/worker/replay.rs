@@ -3,8 +3,8 @@
 use super::host::WorkflowHost;
 use super::{Backend, Diverged, Divergence, Environment, Observer, Worker, conclude, divergence_of, own, summary};
 use everstep_core::protocol::{
-    CheckpointRequest, CheckpointResponse, Event, ExecutionArn, ExecutionStatus, Invocation, InvocationOutput,
-    ServiceError, Transition,
+    CheckpointRequest, CheckpointResponse, ComponentDigest, Event, ExecutionArn, ExecutionStatus, Invocation,
+    InvocationOutput, ServiceError, Transition,
 };
 use everstep_core::service::{Execution, IllegalTransition};
 use everstep_core::store::ExecutionKey;
@@ -17,6 +17,9 @@ pub enum ReplayError {
     /// The log itself makes no sense.
     #[error("the recorded log is damaged: {0}; restore it from a copy")]
     Log(#[from] IllegalTransition),
+    /// The worker does not have the execution's bundle.
+    #[error("the execution's bundle {0} is missing; give it to the worker with `with_bundle`")]
+    BundleMissing(ComponentDigest),
     /// The guest did otherwise.
     #[error("{0}")]
     Diverged(Box<Diverged>),
@@ -59,6 +62,7 @@ impl Worker {
         };
         let mut host =
             WorkflowHost::replaying(invocation(&execution, log), self.environment.clone(), self.observer.clone());
+        self.check_bundle(&host.started().config).map_err(ReplayError::BundleMissing)?;
         host.stdout_is_result = !workflow.shape().uses_durable;
         let observer = self.observer.clone();
         let guest = self.guest(host.started(), Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));

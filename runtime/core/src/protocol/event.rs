@@ -52,6 +52,31 @@ pub struct ExecutionConfig {
     pub execution_timeout_seconds: u32,
     /// Operations the execution may begin.
     pub max_operations: u32,
+    /// The guest's world has files, and these in it. None: nothing is preopened, as it was before there were files;
+    /// what was started then goes on in that world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesConfig>,
+}
+
+/// What a guest sees of files at its start, beside an empty root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilesConfig {
+    /// The archive of the files under `/bundle`, kept beside the components.
+    pub bundle: Option<ComponentDigest>,
+    /// Directories for step bodies, in the order the guest sees them. Which directories of the host they are, only
+    /// whoever runs the execution says, each time.
+    pub directories: Vec<DirectoryConfig>,
+}
+
+/// A directory for step bodies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DirectoryConfig {
+    /// Absolute, in the guest.
+    pub path: String,
+    /// Bodies may change what is in it.
+    pub writable: bool,
 }
 
 impl Default for ExecutionConfig {
@@ -62,6 +87,7 @@ impl Default for ExecutionConfig {
             memory_bytes: 256 << 20,
             execution_timeout_seconds: super::limits::DEFAULT_EXECUTION_TIMEOUT,
             max_operations: super::limits::MAX_OPERATIONS,
+            files: None,
         }
     }
 }

@@ -12,9 +12,10 @@ const RESOLUTION: u32 = 1_000;
 
 impl GuestState {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        let now = self.body_clock().unwrap_or_else(|| self.host.clock());
-        self.check_outside()?;
-        Ok(now)
+        match self.body_clock() {
+            Some(now) => Ok(now),
+            None => self.read_clock(),
+        }
     }
 
     pub(super) fn timer(&mut self, deadline: u64) -> wasmtime::Result<Resource<DynPollable>> {

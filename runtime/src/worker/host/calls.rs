@@ -237,6 +237,10 @@ impl Host for WorkflowHost {
         Ok(())
     }
 
+    fn time(&self) -> u64 {
+        self.clock.nanos()
+    }
+
     fn clock(&mut self) -> u64 {
         let now = self.clock.read();
         self.calls.call(Call::Clock).word(now);
