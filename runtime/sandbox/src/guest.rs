@@ -8,7 +8,7 @@ use crate::wasi::{Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -27,11 +27,13 @@ pub struct GuestLimits {
     pub stretch: Duration,
     /// Bytes of output in all, outside bodies, and again in each body.
     pub output_bytes: u64,
+    /// What a log line counts for among them beyond its text, bytes.
+    pub log_line_bytes: u32,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, stretch: Duration::from_secs(900), output_bytes: 16 << 20 }
+        Self { memory_bytes: 256 << 20, stretch: Duration::from_secs(900), output_bytes: 16 << 20, log_line_bytes: 64 }
     }
 }
 
@@ -112,7 +114,7 @@ pub struct Run {
 impl Guest {
     /// Runs the workflow in a fresh instance on this thread, to whatever end.
     pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Run {
-        let output = Output::new(self.live_output, self.limits.output_bytes);
+        let output = Output::new(self.live_output, self.limits.output_bytes, self.limits.log_line_bytes);
         let stdin = Stdin::new(self.stdin);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -123,6 +125,7 @@ impl Guest {
             output,
             stdin,
             timers: HashMap::new(),
+            look_ups: 0,
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
             body: None,
@@ -187,6 +190,13 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
     let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map_or_else(Vec::new, |backtrace| {
         backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(demangled).collect()
     });
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        let text = format!(
+            "the guest holds {MAX_HANDLES} handles (files, sockets, timers, streams), which is as many as there are; \
+             drop those that are done with"
+        );
+        return classify(Err(stop(Stop::Refused(text))), body);
+    }
     let (kind, message) = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<Stop>()) {
         (_, Some(Stop::Refused(text))) if body.is_some() => (TrapKind::Deterministic, text.clone()),
         (_, Some(_)) => return Ended::Stopped(error.downcast::<Stop>().unwrap_or(Stop::Suspend)),
@@ -221,6 +231,8 @@ pub(crate) struct GuestState {
     stdin: Stdin,
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
+    /// Names that this body has looked up.
+    pub(crate) look_ups: u32,
     memory: Vec<Arc<SealedMemory>>,
     stack_top: usize,
     body: Option<Body>,
@@ -279,6 +291,7 @@ impl GuestState {
             opened: Instant::now(),
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
         });
+        self.look_ups = 0;
         self.output.body_opened();
         Ok(())
     }

@@ -200,6 +200,7 @@ impl Run {
                 memory_bytes: self.memory << 20,
                 execution_timeout_seconds: self.execution_timeout,
                 max_operations: self.max_operations,
+                ..ExecutionConfig::default()
             },
             seed: self.simulate.map(|number| {
                 let mut seed = [0; 32];

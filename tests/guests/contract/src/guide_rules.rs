@@ -32,19 +32,22 @@ pub(crate) async fn bare_clock(ctx: &DurableContext) -> Seen {
 /// With AWS's SDK "each replay would mint a fresh UUID, and a replay after the charge could double-charge".
 pub(crate) async fn bare_uuid(ctx: &DurableContext) -> Seen {
     let transaction = Uuid::new_v4().to_string();
-    let charged = step(ctx, "charge", json!(transaction)).await?;
+    let sent = transaction.clone();
+    // The body draws from the host as well, and a replay does not repeat that.
+    let charge = ctx.step(move |_| async move { Ok((sent, Uuid::new_v4())) }).name("charge");
+    let (charged, _) = charge.await?;
     pause(ctx, 3).await?;
     let shipped = step(ctx, format!("ship {transaction}"), json!(transaction)).await?;
-    Ok(json!({ "agree": charged == shipped, "charged": charged, "receipt": Uuid::new_v4().to_string() }))
+    Ok(json!({ "agree": shipped == charged, "charged": charged, "receipt": Uuid::new_v4().to_string() }))
 }
 
 /// "Random numbers: `Math.random()`, `random.random()`, `java.util.Random`": never bare in the handler. A body draws as
-/// well, which a replay does not repeat.
+/// well, before anything else: a replay does not repeat that, and seeds the generator later.
 ///
 /// AWS's SDK lets a value through that only feeds a step, and fails where it decides which operations there are.
 pub(crate) async fn bare_random(ctx: &DurableContext) -> Seen {
-    let mut drawn = vec![rand::random::<u64>()];
     let sampled = ctx.step(|_| async { Ok(rand::random::<[u64; 3]>().len()) }).name("sample").await?;
+    let mut drawn = vec![rand::random::<u64>()];
     drawn.push(rand::random());
     if rand::random::<bool>() {
         step(ctx, "heads", json!(sampled)).await?;
