@@ -213,9 +213,16 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
             (TrapKind::Deterministic, "memory access out of bounds; often recursion without an end".to_owned())
         }
         (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
-        (None, None) => (TrapKind::Host, format!("{error:#}")),
+        (None, None) => (TrapKind::Host, cause(&error)),
     };
     Ended::Trapped(Trap { kind, message, frames, body })
+}
+
+/// The error without the backtrace that wasmtime puts before it: that is in the frames.
+fn cause(error: &wasmtime::Error) -> String {
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string);
+    let texts = error.chain().map(ToString::to_string).filter(|text| Some(text) != backtrace.as_ref());
+    texts.collect::<Vec<_>>().join(": ")
 }
 
 fn demangled(name: &str) -> String {
