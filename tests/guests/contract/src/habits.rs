@@ -59,7 +59,7 @@ pub(crate) async fn thread_sleep(ctx: &DurableContext) -> Seen {
 
 /// A backoff with jitter, computed outside of steps.
 ///
-/// AWS's service refuses nothing and its SDK compares no durations: the log says one thing and the program another.
+/// AWS's SDK compares no durations on replay: the log says one thing and the program another.
 pub(crate) async fn random_durations(ctx: &DurableContext) -> Seen {
     let mut waited = Vec::new();
     for attempt in 1..=3 {
