@@ -2,7 +2,7 @@
 //! with others, outside steps and inside. Each is refused or bounded in words that help whoever reads them, and a
 //! workflow that runs beside it in the same process comes out right.
 
-#[allow(dead_code, unreachable_pub, reason = "shared by several programs")]
+#[allow(unreachable_pub, reason = "shared by several programs")]
 mod support;
 
 #[path = "deterministic/in_process.rs"]

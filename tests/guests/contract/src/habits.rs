@@ -171,7 +171,8 @@ pub(crate) async fn order_of_completions(ctx: &DurableContext) -> Seen {
         Ok(())
     };
     let (left, right) = join!(branch(2), branch(3));
-    (left?, right?);
+    left?;
+    right?;
     join_all((4..6).map(&branch)).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut unordered: FuturesUnordered<_> =
         (10..13).map(|number| branch(number).map(move |done| (number, done))).collect();

@@ -126,7 +126,8 @@ pub(crate) async fn drop_across_a_suspension(ctx: &DurableContext) -> Seen {
     for _ in 0..2 {
         let locked = Locked(ctx.clone(), Rc::clone(&events));
         events.borrow_mut().push("locked");
-        step(ctx, "use", json!(events.borrow().len())).await?;
+        let so_far = events.borrow().len();
+        step(ctx, "use", json!(so_far)).await?;
         pause(ctx, 2).await?;
         events.borrow_mut().push("waited");
         drop(locked);
