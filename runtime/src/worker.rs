@@ -243,7 +243,8 @@ impl Worker {
             limits: GuestLimits {
                 memory_bytes: config.memory_bytes,
                 stretch: self.environment.stretch,
-                ..GuestLimits::default()
+                output_bytes: config.output_bytes,
+                log_line_bytes: config.log_line_bytes,
             },
             network: self.environment.network.clone(),
             files: self.files(config),

@@ -36,6 +36,8 @@ pub(crate) struct Life {
 pub(crate) struct Case {
     pub(crate) guest: &'static str,
     pub(crate) arguments: Vec<String>,
+    /// What is given besides to a process that resumes the execution, and must not matter.
+    pub(crate) resumed_with: Vec<String>,
 }
 
 /// Every run of a test has this execution name.
@@ -44,7 +46,13 @@ const SEED: &str = "20";
 
 impl Case {
     pub(crate) fn new(guest: &'static str, arguments: &[&str]) -> Self {
-        Self { guest, arguments: arguments.iter().map(|&argument| argument.to_owned()).collect() }
+        let owned = |argument: &&str| (*argument).to_owned();
+        Self { guest, arguments: arguments.iter().map(owned).collect(), resumed_with: Vec::new() }
+    }
+
+    /// As a later process is given it.
+    pub(crate) fn resumed(&self) -> Self {
+        Self { arguments: [&self.arguments[..], &self.resumed_with].concat(), ..self.clone() }
     }
 
     /// A process that starts or resumes the execution, in simulated time.

@@ -43,6 +43,13 @@ pub struct SlowTime {
     skipped_to: AtomicI64,
 }
 
+impl SlowTime {
+    /// It is `at` when the first execution starts, at the earliest; `tick` milliseconds lie between two transitions.
+    pub fn from(at: Timestamp, tick: i64) -> Self {
+        Self { tick, skipped_to: AtomicI64::new(at.0) }
+    }
+}
+
 impl Clock for SlowTime {
     fn now(&self, after: Timestamp) -> Timestamp {
         let start = Timestamp(1_767_225_600_000);

@@ -20,6 +20,8 @@ pub fn guest(name: &str) -> PathBuf {
             "order",
             "sleepy",
             "etl",
+            "guest-contract",
+            "guest-escape",
             "guest-faults",
             "guest-fetch",
             "guest-files",

@@ -129,7 +129,8 @@ impl everstep::workflow::durable::Host for GuestState {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.output.charge(message.len() + fields.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>())?;
+        let text = message.len() + fields.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        self.output.charge_line(text)?;
         let in_body = self.in_body();
         if !in_body {
             self.drain_output()?;

@@ -9,7 +9,7 @@ use crate::wasi::{Filesystem, GuestFiles, Http, Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -29,11 +29,13 @@ pub struct GuestLimits {
     pub stretch: Duration,
     /// Bytes of output in all, outside bodies, and again in each body.
     pub output_bytes: u64,
+    /// What a log line counts for among them beyond its text, bytes.
+    pub log_line_bytes: u32,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, stretch: Duration::from_secs(900), output_bytes: 16 << 20 }
+        Self { memory_bytes: 256 << 20, stretch: Duration::from_secs(900), output_bytes: 16 << 20, log_line_bytes: 64 }
     }
 }
 
@@ -118,7 +120,7 @@ pub struct Run {
 impl Guest {
     /// Runs the workflow in a fresh instance on this thread, to whatever end.
     pub fn run(self, workflow: &CompiledWorkflow, host: Box<dyn Host>) -> Run {
-        let output = Output::new(self.live_output, self.limits.output_bytes);
+        let output = Output::new(self.live_output, self.limits.output_bytes, self.limits.log_line_bytes);
         let stdin = Stdin::new(self.stdin);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -131,6 +133,7 @@ impl Guest {
             files: Filesystem::new(self.files, self.limits.memory_bytes),
             timers: HashMap::new(),
             http: Http::new(self.network.http),
+            look_ups: 0,
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
             body: None,
@@ -195,6 +198,13 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
             (None, status) => Ended::Exited(status),
         };
     }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        let text = format!(
+            "the guest holds {MAX_HANDLES} handles (files, sockets, timers, streams), which is as many as there are; \
+             drop those that are done with"
+        );
+        return classify(Err(stop(Stop::Refused(text))), body);
+    }
     let (kind, message) = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<Stop>()) {
         (_, Some(Stop::Refused(text))) if body.is_some() => (TrapKind::Deterministic, text.clone()),
         (_, Some(_)) => return Ended::Stopped(error.downcast::<Stop>().unwrap_or(Stop::Suspend)),
@@ -211,9 +221,16 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
             (TrapKind::Deterministic, "memory access out of bounds; often recursion without an end".to_owned())
         }
         (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
-        (None, None) => (TrapKind::Host, format!("{error:#}")),
+        (None, None) => (TrapKind::Host, cause(&error)),
     };
     Ended::Trapped(Trap { kind, message, body })
+}
+
+/// The error without the backtrace that wasmtime puts before it: that is in the frames.
+fn cause(error: &wasmtime::Error) -> String {
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string);
+    let texts = error.chain().map(ToString::to_string).filter(|text| Some(text) != backtrace.as_ref());
+    texts.collect::<Vec<_>>().join(": ")
 }
 
 /// What the store of one run holds.
@@ -227,6 +244,8 @@ pub(crate) struct GuestState {
     /// Deadlines of the guest's timer pollables, nanoseconds since the epoch, by resource number.
     pub(crate) timers: HashMap<u32, u64>,
     pub(crate) http: Http,
+    /// Names that this body has looked up.
+    pub(crate) look_ups: u32,
     memory: Vec<Arc<SealedMemory>>,
     stack_top: usize,
     body: Option<Body>,
@@ -295,6 +314,7 @@ impl GuestState {
             opened: Instant::now(),
             opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
         });
+        self.look_ups = 0;
         self.output.body_opened();
         self.files.open_body();
         Ok(())

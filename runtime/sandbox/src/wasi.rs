@@ -32,6 +32,7 @@ use crate::guest::{GuestState, Network};
 use crate::host::Stream;
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 /// Marks the interfaces implemented on our own state.
@@ -81,13 +82,25 @@ pub(crate) fn context(
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(!allow.is_empty())
-        .socket_addr_check(move |address, _| {
-            // Port 0 is a local address to bind to, which every connection has.
-            let allowed = watched.in_body() && (address.port() == 0 || allow.contains(&address));
+        .socket_addr_check(move |address, purpose| {
+            use SocketAddrUse::{TcpAccept, TcpBind, TcpConnect, TcpListen, UdpBind, UdpReceive, UdpSend};
+            let allowed = watched.in_body()
+                && match purpose {
+                    // What is granted is to connect, not to be connected to.
+                    TcpListen | TcpAccept => false,
+                    // Every connection has a local address; one of the guest's choice serves to be connected to.
+                    TcpBind | UdpBind => address.port() == 0,
+                    TcpConnect | UdpSend | UdpReceive => allow.contains(&address),
+                };
             if watched.in_body() && !allowed {
-                let notice =
-                    format!("everstep: {address} is not on the allow list; grant it with --allow-net {address}\n");
-                watched.notice(&notice);
+                watched.notice(&match purpose {
+                    TcpConnect | UdpSend | UdpReceive => {
+                        format!("everstep: {address} is not on the allow list; grant it with --allow-net {address}\n")
+                    }
+                    TcpListen | TcpAccept | TcpBind | UdpBind => {
+                        format!("everstep: {address} refused: a step's body may connect, but not listen\n")
+                    }
+                });
             }
             Box::pin(async move { allowed })
         })

@@ -221,6 +221,7 @@ impl Run {
                 execution_timeout_seconds: self.execution_timeout,
                 max_operations: self.max_operations,
                 files: Some(Files::config(bundle, directories)),
+                ..ExecutionConfig::default()
             },
             seed: self.simulate.map(|number| {
                 let mut seed = [0; 32];

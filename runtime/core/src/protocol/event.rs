@@ -52,6 +52,15 @@ pub struct ExecutionConfig {
     pub execution_timeout_seconds: u32,
     /// Operations the execution may begin.
     pub max_operations: u32,
+    /// Bytes that workflow code may write to stdout, stderr and the logger in all, and again each step's body.
+    pub output_bytes: u64,
+    /// What a log line counts for among them beyond its text. Executions that do not say so started when it was 0.
+    #[serde(default)]
+    pub log_line_bytes: u32,
+    /// Bytes that the execution may write to its log: see [`Event::written_bytes`]. Executions that do not say so
+    /// started when there was no bound.
+    #[serde(default = "unbounded")]
+    pub log_bytes: u64,
     /// The guest's world has files, and these in it. None: nothing is preopened, as it was before there were files;
     /// what was started then goes on in that world.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +88,10 @@ pub struct DirectoryConfig {
     pub writable: bool,
 }
 
+const fn unbounded() -> u64 {
+    u64::MAX
+}
+
 impl Default for ExecutionConfig {
     fn default() -> Self {
         Self {
@@ -87,6 +100,9 @@ impl Default for ExecutionConfig {
             memory_bytes: 256 << 20,
             execution_timeout_seconds: super::limits::DEFAULT_EXECUTION_TIMEOUT,
             max_operations: super::limits::MAX_OPERATIONS,
+            output_bytes: 16 << 20,
+            log_line_bytes: 64,
+            log_bytes: super::limits::LOG_BYTES,
             files: None,
         }
     }
@@ -206,5 +222,45 @@ impl Event {
     /// Whether AWS's history shows it, that is, whether it takes an event id.
     pub const fn in_history(&self) -> bool {
         !matches!(self, Self::StepReady { .. })
+    }
+
+    /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`): its
+    /// payload, error or state, and 64 bytes for the event itself. A function of the event alone, so that the count
+    /// is the same whenever the log is read.
+    pub fn written_bytes(&self) -> u64 {
+        let payload = match self {
+            Self::ExecutionStarted(started) => started.input.as_ref().map_or(0, String::len),
+            Self::ExecutionSucceeded { result }
+            | Self::ContextSucceeded { result, .. }
+            | Self::StepSucceeded { result, .. }
+            | Self::CallbackSucceeded { result, .. }
+            | Self::ChainedInvokeSucceeded { result, .. } => result.as_ref().map_or(0, String::len),
+            Self::StepRetried { error, state, .. } => {
+                error.as_ref().map_or(0, ErrorObject::size) + state.as_ref().map_or(0, String::len)
+            }
+            Self::ChainedInvokeStarted { input, .. } => input.as_ref().map_or(0, String::len),
+            Self::ExecutionFailed { error }
+            | Self::ExecutionStopped { error }
+            | Self::ContextFailed { error, .. }
+            | Self::StepFailed { error, .. }
+            | Self::CallbackFailed { error, .. }
+            | Self::CallbackTimedOut { error, .. }
+            | Self::ChainedInvokeFailed { error, .. }
+            | Self::ChainedInvokeTimedOut { error, .. }
+            | Self::ChainedInvokeStopped { error, .. } => error.size(),
+            Self::ExecutionTimedOut { error } | Self::InvocationCompleted { error, .. } => {
+                error.as_ref().map_or(0, ErrorObject::size)
+            }
+            Self::ExecutionPaused { .. }
+            | Self::ExecutionResumed { .. }
+            | Self::ContextStarted { .. }
+            | Self::StepStarted { .. }
+            | Self::StepReady { .. }
+            | Self::WaitStarted { .. }
+            | Self::WaitSucceeded { .. }
+            | Self::WaitCancelled { .. }
+            | Self::CallbackStarted { .. } => 0,
+        };
+        payload as u64 + 64
     }
 }

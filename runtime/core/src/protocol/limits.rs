@@ -2,6 +2,9 @@
 
 /// Default of [`ExecutionConfig::max_operations`](super::ExecutionConfig): AWS's quota page.
 pub const MAX_OPERATIONS: u32 = 3_000;
+/// Default of [`ExecutionConfig::log_bytes`](super::ExecutionConfig): AWS's quota page (100 MB of data written by an
+/// execution).
+pub const LOG_BYTES: u64 = 100 << 20;
 /// Payload of one operation, bytes (`OperationUpdate.Payload` for STEP, CONTEXT and the rest).
 pub const OPERATION_PAYLOAD_BYTES: usize = 1 << 20;
 /// Input and result of an execution, bytes (`OperationPayload`: 0..6,291,456).

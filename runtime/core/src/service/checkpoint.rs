@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::execution::Execution;
 use super::live::{Held, Running};
-use super::refusal::{Refusal, check_batch};
+use super::refusal::{Refusal, check_batch, check_written};
 use super::token::Token;
 use super::{DurableService, callback, chained_invoke, context, ending, step, timers, wait};
 use crate::protocol::{
@@ -80,6 +80,12 @@ impl DurableService {
             }
         }
 
+        // An end is recorded in any case: nothing follows it.
+        let grows = !draft.events.is_empty() && !execution.status().is_terminal();
+        if grows && let Err(refusal) = check_written(execution) {
+            slot.execution = None;
+            return Err(refusal.into());
+        }
         let response = running.answer(execution, &draft.events);
         let seen = execution.changes;
         let closed = execution.status().is_terminal();

@@ -41,6 +41,8 @@ pub struct Execution {
     timers: BTreeSet<(Timestamp, u32)>,
     /// Operations that will change without the worker's doing.
     pub(super) outstanding: u32,
+    /// Bytes that the log has of what was written, as [`Event::written_bytes`] counts them.
+    pub(super) written: u64,
 }
 
 /// An event that cannot follow what is recorded. In a stored log it means that the log was damaged or written by
@@ -132,6 +134,7 @@ impl Execution {
             index: Index::default(),
             timers: BTreeSet::new(),
             outstanding: 0,
+            written: row.events[0].written_bytes(),
         })
     }
 
@@ -204,6 +207,7 @@ impl Execution {
         }
         self.next_event += u64::from(event.in_history());
         self.latest = at;
+        self.written = self.written.saturating_add(event.written_bytes());
         Ok(())
     }
 

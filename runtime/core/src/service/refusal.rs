@@ -181,3 +181,16 @@ pub(super) fn check_room(execution: &Execution) -> Result<(), Refusal> {
     )
     .into())
 }
+
+/// The log may not grow for ever: what has been written so far, this checkpoint included, is within the bound.
+pub(super) fn check_written(execution: &Execution) -> Result<(), Refusal> {
+    let (written, most) = (execution.written, execution.started.config.log_bytes);
+    if written <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "Storage limit exceeded: with this checkpoint the execution has written {written} bytes and may write {most}; \
+         store large data in a step and return references."
+    )
+    .into())
+}

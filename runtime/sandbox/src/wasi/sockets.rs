@@ -10,7 +10,21 @@ use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
 use wasmtime_wasi::p2::{DynPollable, IoError, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::WasiSocketsView;
 
+/// Sockets a body may hold at once: each is a file descriptor of the process that all executions share.
+const MAX_SOCKETS: usize = 128;
+/// Names a body may look up: each occupies a thread of the process, or waits for one, also once nobody wants to know.
+const MAX_LOOK_UPS: u32 = 1_024;
+
 impl GuestState {
+    fn room_for_a_socket(&mut self) -> SocketResult<()> {
+        let sockets = |entry: &&mut (dyn std::any::Any + Send)| entry.is::<TcpSocket>() || entry.is::<UdpSocket>();
+        if self.table.iter_mut().filter(sockets).count() < MAX_SOCKETS {
+            return Ok(());
+        }
+        self.output.notice(&format!("everstep: socket refused: the body holds {MAX_SOCKETS}; drop some of them\n"));
+        Err(ErrorCode::NewSocketLimit.into())
+    }
+
     /// Outside a body the guest gets the error code, and whoever reads its output the reason.
     fn only_in_body(&mut self, what: &str) -> SocketResult<()> {
         if self.in_body() {
@@ -28,6 +42,7 @@ impl GuestState {
 impl tcp_create_socket::Host for GuestState {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
         self.only_in_body("a TCP socket")?;
+        self.room_for_a_socket()?;
         tcp_create_socket::Host::create_tcp_socket(&mut self.sockets(), family)
     }
 }
@@ -35,6 +50,7 @@ impl tcp_create_socket::Host for GuestState {
 impl udp_create_socket::Host for GuestState {
     fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
         self.only_in_body("a UDP socket")?;
+        self.room_for_a_socket()?;
         udp_create_socket::Host::create_udp_socket(&mut self.sockets(), family)
     }
 }
@@ -46,6 +62,11 @@ impl ip_name_lookup::Host for GuestState {
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
         self.only_in_body("a name look-up")?;
+        if self.look_ups == MAX_LOOK_UPS {
+            self.output.notice(&format!("everstep: name look-up refused: a body may make {MAX_LOOK_UPS}\n"));
+            return Err(ErrorCode::TemporaryResolverFailure.into());
+        }
+        self.look_ups += 1;
         ip_name_lookup::Host::resolve_addresses(&mut self.sockets(), network, name)
     }
 }

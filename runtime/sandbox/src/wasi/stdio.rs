@@ -25,17 +25,20 @@ struct OutputState {
     queue: Mutex<VecDeque<(Stream, Vec<u8>)>>,
     live: LiveOutput,
     limit: u64,
+    /// What a log line counts for beyond its text.
+    line: u64,
     written: AtomicU64,
     written_in_body: AtomicU64,
 }
 
 impl Output {
-    pub(crate) fn new(live: LiveOutput, limit: u64) -> Self {
+    pub(crate) fn new(live: LiveOutput, limit: u64, line: u32) -> Self {
         Self(Arc::new(OutputState {
             in_body: AtomicBool::new(false),
             queue: Mutex::default(),
             live,
             limit,
+            line: u64::from(line),
             written: AtomicU64::new(0),
             written_in_body: AtomicU64::new(0),
         }))
@@ -57,11 +60,15 @@ impl Output {
         }
     }
 
-    /// Counts bytes that leave the guest another way (log lines) against the bound.
-    pub(crate) fn charge(&self, bytes: usize) -> wasmtime::Result<()> {
+    /// Counts a log line, with the bytes of its text, against the bound.
+    pub(crate) fn charge_line(&self, bytes: usize) -> wasmtime::Result<()> {
+        self.charge(self.0.line.saturating_add(bytes as u64))
+    }
+
+    fn charge(&self, bytes: u64) -> wasmtime::Result<()> {
         let in_body = self.in_body();
         let counter = if in_body { &self.0.written_in_body } else { &self.0.written };
-        let written = counter.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64);
+        let written = counter.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if written <= self.0.limit {
             return Ok(());
         }
@@ -95,7 +102,7 @@ impl Output {
             // How a guest opens its streams: nothing anybody wants to see.
             return Ok(());
         }
-        self.charge(bytes.len()).map_err(StreamError::Trap)?;
+        self.charge(bytes.len() as u64).map_err(StreamError::Trap)?;
         let in_body = self.in_body();
         if in_body {
             (self.0.live)(stream, bytes);

@@ -149,6 +149,41 @@ fn operations_are_limited() {
 }
 
 #[test]
+fn what_an_execution_writes_is_limited() {
+    let world = World::new();
+    // The start, and two steps that are begun and end: 64 bytes each, and ten for a result.
+    let most = 64 + 2 * (64 + 64 + 10);
+    let config = ExecutionConfig { log_bytes: most, ..Default::default() };
+    let arn = world.service.start(StartExecution { config, input: None, ..request("e") }).unwrap().arn().clone();
+    let mut worker = world.run(&arn);
+    worker.checkpoint(vec![start("1"), succeed("1", "0123456789")]).unwrap();
+    let message = worker.refused(vec![start("2"), succeed("2", "0123456789+")]);
+    let expected = format!(
+        "Storage limit exceeded: with this checkpoint the execution has written {} bytes and may write {most}; store \
+         large data in a step and return references.",
+        most + 1
+    );
+    assert_eq!(message, expected);
+    // Nothing of it was recorded, and what fits still is.
+    worker.checkpoint(vec![start("2"), succeed("2", "0123456789")]).unwrap();
+    assert!(worker.refused(vec![start("3")]).starts_with("Storage limit exceeded"));
+    // An end always fits.
+    let status = worker.end(InvocationOutput::Succeeded(Some("x".repeat(1_000))));
+    assert_eq!(status, ExecutionStatus::Succeeded);
+}
+
+/// Bounds that were not there when it started are none, or those that held then.
+#[test]
+fn an_execution_keeps_the_bounds_that_it_started_under() {
+    let old = ExecutionConfig { log_bytes: u64::MAX, log_line_bytes: 0, ..Default::default() };
+    let mut stored = rmp_serde::to_vec_named(&serde_json::json!({ "memory_bytes": 256 << 20 })).unwrap();
+    assert_eq!(rmp_serde::from_slice::<ExecutionConfig>(&stored).unwrap(), old);
+    let now = ExecutionConfig { output_bytes: 1, ..Default::default() };
+    stored = rmp_serde::to_vec_named(&now).unwrap();
+    assert_eq!(rmp_serde::from_slice::<ExecutionConfig>(&stored).unwrap(), now);
+}
+
+#[test]
 fn starting_is_checked_and_idempotent() {
     let world = World::new();
     let first = world.service.start(request("e")).unwrap();
