@@ -106,7 +106,8 @@ mod tests {
                 if length > 0 || at > model.len() {
                     model.resize(model.len().max(at + length), 0);
                 }
-                model[at.min(model.len())..][..length].copy_from_slice(&bytes);
+                let from = at.min(model.len());
+                model[from..][..length].copy_from_slice(&bytes);
             }
             for (content, model) in [(&content, &model), (&before.0, &before.1)] {
                 assert_eq!(content.size(), model.len() as u64, "round {round}");
