@@ -43,6 +43,13 @@ pub struct SlowTime {
     skipped_to: AtomicI64,
 }
 
+impl SlowTime {
+    /// So many milliseconds between two transitions.
+    pub fn ticking(tick: u64) -> Self {
+        Self { tick: i64::try_from(tick).expect("a small tick"), skipped_to: AtomicI64::new(0) }
+    }
+}
+
 impl Clock for SlowTime {
     fn now(&self, after: Timestamp) -> Timestamp {
         let start = Timestamp(1_767_225_600_000);
@@ -74,8 +81,7 @@ pub fn embedded(store: Arc<dyn Store>, tick: u64) -> Embedded {
     if tick == 7 {
         return Embedded::new(store, sandbox(), Arc::new(SimulatedTime::default()), entropy);
     }
-    let time = SlowTime { tick: i64::try_from(tick).expect("a small tick"), skipped_to: AtomicI64::new(0) };
-    Embedded::new(store, sandbox(), Arc::new(time), entropy)
+    Embedded::new(store, sandbox(), Arc::new(SlowTime::ticking(tick)), entropy)
 }
 
 /// What the tests start: always the same name.

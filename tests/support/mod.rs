@@ -16,7 +16,7 @@ pub fn root() -> &'static Path {
 pub fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let directory = BUILT.get_or_init(|| {
-        let guests = ["order", "sleepy", "etl", "guest-faults", "guest-interpreter", "guest-sealing"];
+        let guests = ["order", "sleepy", "etl", "guest-chaos", "guest-faults", "guest-interpreter", "guest-sealing"];
         let status = Command::new(env!("CARGO"))
             .current_dir(root())
             .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"])
