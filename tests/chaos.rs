@@ -1,7 +1,8 @@
 //! Random programs that do everything a workflow can, run live, replayed, and resumed behind any row of their logs: each
 //! time they see the same, to the bit.
 //!
-//! A failure prints its seed and the smallest failing program found; `EVERSTEP_SEED=<seed>` runs that program alone.
+//! A failure prints its seed and the smallest failing program found. `EVERSTEP_SEED=<seed>` runs the program of that seed
+//! alone, `EVERSTEP_CHAOS_PROGRAM=<json>` beside it the one that was printed.
 //! `EVERSTEP_CHAOS_SECONDS=<n>` runs fresh programs for so long, on all cores.
 
 #[path = "chaos/check.rs"]
@@ -61,7 +62,11 @@ fn all(seeds: std::ops::Range<u64>, deadline: Option<Instant>) -> Totals {
         let smallest = shrink::smallest(program, |program| check(program, seed).err());
         let (program, why) = smallest.unwrap_or_else(|program| (program, "it failed once, and not again".into()));
         let json = serde_json::to_string(&program).expect("a program is JSON");
-        panic!("EVERSTEP_SEED={seed}: {why}\nprogram: {:#?}\nas input: {json}", program.ops);
+        panic!(
+            "{why}\nprogram: {:#?}\nEVERSTEP_SEED={seed} runs the whole of it, and this beside it the smallest that fails:\n\
+             EVERSTEP_CHAOS_PROGRAM='{json}'",
+            program.ops
+        );
     }
     totals.into_inner().unwrap()
 }
@@ -72,6 +77,11 @@ fn fresh_seed() -> u64 {
 
 #[test]
 fn programs_see_the_same_live_replayed_and_resumed() {
+    if let Ok(program) = std::env::var("EVERSTEP_CHAOS_PROGRAM") {
+        let program: Program = serde_json::from_str(&program).expect("EVERSTEP_CHAOS_PROGRAM is a program");
+        let counted = check(&program, number("EVERSTEP_SEED").unwrap_or(0));
+        return println!("{}", counted.unwrap_or_else(|why| panic!("{why}")));
+    }
     if let Some(seed) = number("EVERSTEP_SEED") {
         return println!("{}", all(seed..seed + 1, None));
     }

@@ -87,7 +87,9 @@ pub(crate) fn pages(world: &World, pages: u8) {
     let first = memory_grow::<0>(pages);
     assert_ne!(first, usize::MAX, "memory within the bound was refused");
     world.see(first as u64);
-    for at in (first * PAGE..(first + pages) * PAGE).step_by(1016) {
+    // All over it, and the last of each page.
+    let lasts = (first + 1..=first + pages).map(|page| page * PAGE - 1);
+    for at in (first * PAGE..(first + pages) * PAGE).step_by(1016).chain(lasts) {
         // SAFETY: within the pages that were just grown, which nobody else knows of.
         unsafe {
             world.see(u64::from(address(at).read_volatile()));
