@@ -28,9 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Programs that are run every time.
-const FIXED: u64 = 500;
+const FIXED: u64 = 700;
 /// Programs that nobody ran before.
-const FRESH: u64 = 150;
+const FRESH: u64 = 200;
 /// Programs whose runs in two processes are compared.
 const TWICE: u64 = 25;
 
@@ -103,7 +103,7 @@ fn programs_see_the_same_live_replayed_and_resumed() {
 fn line(seed: u64) -> String {
     let end = live(&generate(seed), seed).unwrap_or_else(|why| panic!("EVERSTEP_SEED={seed}: {why}"));
     let digest = Sha256::new()
-        .chain_update(&end.result)
+        .chain_update(format!("{:?}", end.result))
         .chain_update(end.memory)
         .chain_update(format!("{:?}", end.essence()))
         .finalize();
@@ -131,6 +131,21 @@ fn programs_see_the_same_in_another_process() {
     let said = String::from_utf8_lossy(&other.stdout);
     let others: Vec<&str> = said.lines().filter(|line| line.starts_with("program ")).collect();
     assert_eq!(others, lines, "{}", String::from_utf8_lossy(&other.stderr));
+}
+
+/// The numbers of handles after a body that gave some back in the order in which it got them.
+#[test]
+#[ignore = "a component's table of handles is wasmtime's, and not put back after a body"]
+fn handles_have_the_same_numbers_whatever_bodies_did() {
+    let timers = |in_order| program::Act::Timers(3, in_order);
+    let step = program::Step {
+        body: vec![timers(true)],
+        attempts: vec![program::Attempt::Value(1)],
+        at_most_once: false,
+        eager: false,
+    };
+    let ops = vec![program::Op::Step(step), program::Op::Do(timers(true))];
+    check(&Program { ops, ..generate(0) }, 0).unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// The comparison has teeth: other programs and other seeds of an execution end otherwise.

@@ -6,7 +6,7 @@ use crate::program::Act;
 use crate::world::World;
 use everstep_sdk::Logger;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::mem::ManuallyDrop;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::os::fd::FromRawFd as _;
@@ -15,6 +15,7 @@ use wasip2::clocks::monotonic_clock;
 
 pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
     match *act {
+        Act::Poll(ref millis) => poll(world, millis),
         Act::Wall => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             world.see_clock(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
@@ -22,6 +23,7 @@ pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
         Act::Monotonic => {
             world.see_clock(monotonic_clock::now());
             world.see(u64::from(Instant::now().elapsed() > Duration::ZERO));
+            world.see(monotonic_clock::resolution());
         }
         Act::Random(count) => {
             let mut bytes = vec![0; usize::from(count)];
@@ -48,6 +50,8 @@ pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
             let seen: Vec<_> = std::env::args().skip(1).collect();
             assert_eq!(seen, *world.arguments.borrow(), "the arguments are not the frozen ones");
             seen.iter().for_each(|argument| world.see_bytes(argument.as_bytes()));
+            world.see(u64::from(std::io::stdin().is_terminal()) + 2 * u64::from(std::io::stdout().is_terminal()));
+            world.see(std::thread::available_parallelism().map_or(0, std::num::NonZero::get) as u64);
         }
         Act::Stdin(count) => stdin(world, count),
         Act::Print(count) if world.is_inside() => print_inside(count),
@@ -63,6 +67,7 @@ pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
         Act::Budget => {
             let stdout = wasip2::cli::stdout::get_stdout();
             world.see(stdout.check_write().unwrap_or(u64::MAX));
+            world.see(u64::from(stdout.subscribe().ready()));
         }
         Act::Log => {
             let logger = logger.clone().with("sights", world.sights());
@@ -164,14 +169,27 @@ fn file(world: &World, number: u8) {
     }
 }
 
-/// Outside bodies all of it is refused; inside, nothing is on the allow list.
+/// Outside bodies all of it is refused; inside, it may connect to where nobody listens.
+///
+/// A UDP socket is not connected: libc gives its handles back in another order then, see `program::Act::Timers`.
 fn socket(world: &World, number: u8) {
     match number % 4 {
         0 => see_result(world, TcpStream::connect(("127.0.0.1", 9))),
-        1 => see_result(world, UdpSocket::bind(("127.0.0.1", 0)).and_then(|udp| udp.connect(("127.0.0.1", 9)))),
+        1 => see_result(world, UdpSocket::bind(("127.0.0.1", 0))),
         2 => see_result(world, TcpListener::bind(("127.0.0.1", 9))),
         _ => see_result(world, ("everstep.invalid", 9).to_socket_addrs().map(Iterator::count)),
     }
+}
+
+fn poll(world: &World, millis: &[u16]) {
+    let unit = if world.is_inside() { 1_000 } else { 1_000_000 };
+    let timers: Vec<_> =
+        millis.iter().map(|millis| monotonic_clock::subscribe_duration(u64::from(*millis) * unit)).collect();
+    if !timers.is_empty() {
+        let ready = wasip2::io::poll::poll(&timers.iter().collect::<Vec<_>>());
+        ready.into_iter().for_each(|index| world.see(u64::from(index)));
+    }
+    timers.into_iter().rev().for_each(drop);
 }
 
 fn timers(world: &World, count: u8, in_order: bool) {
@@ -181,9 +199,7 @@ fn timers(world: &World, count: u8, in_order: bool) {
         world.see(u64::from(timer.handle()));
         world.see(u64::from(timer.ready()));
     }
-    // The component's table of handles is not put back after a body: in a body the numbers have to be given back in the
-    // order that leaves it as it was.
-    if !in_order || world.is_inside() {
+    if !in_order {
         timers.reverse();
     }
     timers.into_iter().for_each(drop);

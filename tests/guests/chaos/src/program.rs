@@ -15,6 +15,8 @@ pub(crate) struct Program {
     pub(crate) environment: Vec<(String, String)>,
     /// Arguments, without the program's name.
     pub(crate) arguments: Vec<String>,
+    /// Whether it fails in the end.
+    pub(crate) fails: bool,
     /// What it does.
     pub(crate) ops: Vec<Op>,
 }
@@ -115,8 +117,11 @@ pub(crate) enum Act {
     Socket(u8),
     /// `thread::sleep`, milliseconds; in a body at most one.
     Sleep(u32),
-    /// So many timers are made and dropped again, in this order or in reverse; their handles' numbers are seen.
+    /// So many timers are made and dropped again, in this order or in reverse; their handles' numbers are seen. In a
+    /// generated body always in reverse.
     Timers(u8, bool),
+    /// Polls timers that are due after so many milliseconds each; in a body after as many microseconds.
+    Poll(Vec<u16>),
     /// A `HashMap` of so many keys, iterated.
     Map(u16),
     /// A `HashSet` of so many texts, iterated.
