@@ -16,10 +16,7 @@ use wasip2::clocks::monotonic_clock;
 pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
     match *act {
         Act::Poll(ref millis) => poll(world, millis),
-        Act::Wall => {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            world.see_clock(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        }
+        Act::Wall => wall(world),
         Act::Monotonic => {
             world.see_clock(monotonic_clock::now());
             world.see(u64::from(Instant::now().elapsed() > Duration::ZERO));
@@ -79,6 +76,7 @@ pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
         Act::Sleep(millis) => {
             let millis = if world.is_inside() { millis.min(1) } else { millis };
             std::thread::sleep(Duration::from_millis(u64::from(millis)));
+            wall(world);
         }
         Act::Timers(count, in_order) => timers(world, count, in_order),
         Act::Map(count) => {
@@ -112,6 +110,11 @@ pub(crate) fn act(world: &World, act: &Act, logger: &Logger) {
         Act::Float(rounds) => numbers::floats(world, rounds),
         Act::Vector(rounds) => numbers::vectors(world, rounds),
     }
+}
+
+pub(crate) fn wall(world: &World) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    world.see_clock(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
 }
 
 /// Unbuffered: the position is the host's.

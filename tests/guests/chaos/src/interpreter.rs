@@ -1,6 +1,6 @@
 //! What takes time: operations, and what is built of them.
 
-use crate::acts::act;
+use crate::acts::{act, wall};
 use crate::memory::deep;
 use crate::program::{Attempt, Op, Program, Step};
 use crate::world::World;
@@ -47,6 +47,7 @@ async fn one(world: &World, ctx: &DurableContext, op: Op, spawned: &mut VecDeque
             let name = format!("w{:x}", world.digest() & 0xff);
             let waited = ctx.wait(Duration::from_secs(u64::from(seconds))).name(name).await;
             world.see(u64::from(waited.is_ok()));
+            wall(world);
         }
         Op::Child(ops) => see_outcome(world, child(world, ctx, ops, false).await),
         Op::Join(parts) => join_all(branches(parts)).await.into_iter().for_each(|value| world.see(value)),
@@ -95,6 +96,9 @@ fn see_outcome(world: &World, outcome: Result<String, OperationError>) {
     match outcome {
         Ok(text) => world.see_bytes(text.as_bytes()),
         Err(error) => world.see_bytes(format!("{error:#}").as_bytes()),
+    }
+    if world.digest() & 8 == 0 {
+        wall(world);
     }
     world.look();
 }
