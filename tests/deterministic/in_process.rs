@@ -48,6 +48,11 @@ impl SlowTime {
     pub fn from(at: Timestamp, tick: i64) -> Self {
         Self { tick, skipped_to: AtomicI64::new(at.0) }
     }
+
+    /// So many milliseconds between two transitions.
+    pub fn ticking(tick: u64) -> Self {
+        Self::from(Timestamp(0), i64::try_from(tick).expect("a small tick"))
+    }
 }
 
 impl Clock for SlowTime {
@@ -81,8 +86,7 @@ pub fn embedded(store: Arc<dyn Store>, tick: u64) -> Embedded {
     if tick == 7 {
         return Embedded::new(store, sandbox(), Arc::new(SimulatedTime::default()), entropy);
     }
-    let time = SlowTime { tick: i64::try_from(tick).expect("a small tick"), skipped_to: AtomicI64::new(0) };
-    Embedded::new(store, sandbox(), Arc::new(time), entropy)
+    Embedded::new(store, sandbox(), Arc::new(SlowTime::ticking(tick)), entropy)
 }
 
 /// What the tests start: always the same name.

@@ -20,6 +20,7 @@ pub fn guest(name: &str) -> PathBuf {
             "order",
             "sleepy",
             "etl",
+            "guest-chaos",
             "guest-contract",
             "guest-escape",
             "guest-faults",

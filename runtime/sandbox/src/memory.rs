@@ -28,6 +28,9 @@ pub struct SealedMemory {
     base: NonNull<u8>,
     reserved: usize,
     size: AtomicUsize,
+    /// The largest size there ever was. A guest whose growth was undone believes it until it next grows, which may be in
+    /// another body: what it writes up to here is undone as well.
+    opened: AtomicUsize,
     seal: Mutex<Seal>,
 }
 
@@ -67,7 +70,8 @@ impl SealedMemory {
         let base = NonNull::new(base.cast::<u8>())
             .filter(|base| base.as_ptr().cast() != libc::MAP_FAILED)
             .ok_or_else(|| format!("cannot reserve {reserved} bytes of address space"))?;
-        let memory = Self { base, reserved, size: AtomicUsize::new(0), seal: Mutex::default() };
+        let (size, opened) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let memory = Self { base, reserved, size, opened, seal: Mutex::default() };
         memory.open_up_to(minimum).map_err(|error| format!("cannot map {minimum} bytes: {error}"))?;
         Ok(memory)
     }
@@ -81,6 +85,7 @@ impl SealedMemory {
             }
         }
         self.size.store(size, Ordering::Relaxed);
+        self.opened.fetch_max(size, Ordering::Relaxed);
         Ok(())
     }
 
@@ -130,7 +135,7 @@ impl SealedMemory {
     /// Puts the content back as it was at [`SealedMemory::seal`].
     pub(crate) fn unseal(&self) -> std::io::Result<()> {
         let seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
-        let grown = self.size();
+        let grown = self.opened.load(Ordering::Relaxed);
         if seal.remapped {
             let (size, file) = (seal.size, seal.file.as_ref());
             let file = file.ok_or_else(|| std::io::Error::other("sealed memory lost its file"))?;
@@ -333,6 +338,24 @@ mod tests {
     #[test]
     fn large_memories_are_put_back_by_mapping() {
         seal_and_restore(16 << 20, 0);
+    }
+
+    /// Between two bodies with nothing handed over, the guest's own size is still that of the first one's growth.
+    #[test]
+    fn what_a_body_writes_behind_the_end_is_gone_when_memory_grows() {
+        for size in [256 << 10, 16 << 20] {
+            let memory = SealedMemory::reserve(size, 256 << 20).unwrap();
+            write(&memory, size - 1, 1);
+            memory.seal(0).unwrap();
+            memory.open_up_to(size + (64 << 10)).unwrap();
+            memory.unseal().unwrap();
+            memory.seal(0).unwrap();
+            // SAFETY: mapped since it was open once, and the test is the only user.
+            unsafe { memory.base.as_ptr().add(size + 9).write(2) };
+            memory.unseal().unwrap();
+            memory.open_up_to(size + (64 << 10)).unwrap();
+            assert_eq!((memory.bytes()[size - 1], memory.bytes()[size + 9]), (1, 0));
+        }
     }
 
     #[test]
