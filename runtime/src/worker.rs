@@ -74,7 +74,7 @@ pub enum Verify {
     /// It is: any difference fails the execution.
     #[default]
     Always,
-    /// It is not.
+    /// It is not, unless its step bodies are not sealed (`next-unsealed`): those are always verified.
     Off,
 }
 
@@ -189,13 +189,17 @@ impl Worker {
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &mut host)?;
+        // What is not sealed, only a replay can vouch for.
+        let verify = self.environment.verify == Verify::Always || host.unsealed;
         if decided
-            && self.environment.verify == Verify::Always
+            && verify
             && let Ok(reported) = &output
         {
-            let shadow = self.shadow(workflow, &host, reported, &memory);
-            if let Err(divergence) = shadow {
-                output = Ok(InvocationOutput::Failed(divergence.to_error()));
+            match self.shadow(workflow, &host, reported, &memory) {
+                Ok(None) => {}
+                Ok(Some(reason)) if host.unsealed => output = Err(unverified(&reason)),
+                Ok(Some(reason)) => tracing::warn!(%reason, "the invocation could not be verified"),
+                Err(divergence) => output = Ok(InvocationOutput::Failed(diverged(&divergence, &host))),
             }
         }
         Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
@@ -219,14 +223,15 @@ impl Worker {
         }
     }
 
-    /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares.
+    /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares. Answers why it
+    /// could not, if so.
     fn shadow(
         &self,
         workflow: &CompiledWorkflow,
         live: &WorkflowHost,
         reported: &InvocationOutput,
         memory: &FinalMemory,
-    ) -> Result<(), Box<Divergence>> {
+    ) -> Result<Option<String>, Box<Divergence>> {
         let ended_otherwise = |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested });
         let replay = WorkflowHost::shadow_of(live);
         let guest = self.guest(live.started(), Arc::new(|_, _: &[u8]| {}));
@@ -235,18 +240,18 @@ impl Worker {
             && trap.kind != TrapKind::Deterministic
         {
             // Slower than the run itself, or short of stack or memory: that says nothing about determinism.
-            tracing::warn!(reason = %trap.message, "the invocation could not be verified");
-            return Ok(());
+            return Ok(Some(trap.message.clone()));
         }
         let mut replay = own(run.host);
+        match replay.halt.take() {
+            Some(Halt::Diverged(divergence)) => return Err(divergence),
+            other => replay.halt = other,
+        }
         let output = match conclude(run.ended, &mut replay) {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Err(ended_otherwise(error.error.to_string())),
             Err(_) => return Err(ended_otherwise("it was abandoned".into())),
         };
-        if let Some(Halt::Diverged(divergence)) = replay.halt.take() {
-            return Err(divergence);
-        }
         if output != *reported {
             return Err(ended_otherwise(summary(&output)));
         }
@@ -255,11 +260,30 @@ impl Worker {
             return Err(Box::new(Divergence::HostCalls { recorded, requested, after: None }));
         }
         let replayed = FinalMemory { memory: run.memory, from: run.memory_from };
-        if let (Some(before), Some(after)) = (memory.bytes(), replayed.bytes()) {
+        // Unsealed bodies leave their traces in memory, which is no fault as long as nothing depends on them.
+        if let (false, Some(before), Some(after)) = (live.unsealed, memory.bytes(), replayed.bytes()) {
             compare_memory(before, after, memory.from)?;
         }
-        Ok(())
+        Ok(None)
     }
+}
+
+/// As the execution's error.
+fn diverged(divergence: &Divergence, host: &WorkflowHost) -> ErrorObject {
+    let mut error = divergence.to_error();
+    if let (true, Some(message)) = (host.unsealed, &mut error.message) {
+        message.push_str(
+            "\n  step bodies are not sealed here (`next-unsealed`): does one leave something behind that workflow code \
+             uses, a variable that it changes or a random generator that it draws from? Return it as the step's result",
+        );
+    }
+    error
+}
+
+/// An unsealed run does not count unless it was replayed.
+fn unverified(reason: &str) -> InvocationError {
+    let message = format!("the invocation could not be verified by replaying it, as unsealed steps require: {reason}");
+    InvocationError { error: ErrorObject::new("Sandbox.Unverified", message) }
 }
 
 fn compare_memory(recorded: &[u8], replayed: &[u8], from: usize) -> Result<(), Box<Divergence>> {
@@ -330,7 +354,7 @@ fn conclude(ended: Ended, host: &mut WorkflowHost) -> Result<Result<InvocationOu
 
 fn halted(host: &mut WorkflowHost) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
     match host.halt.take() {
-        Some(Halt::Diverged(divergence)) => Ok(Ok(InvocationOutput::Failed(divergence.to_error()))),
+        Some(Halt::Diverged(divergence)) => Ok(Ok(InvocationOutput::Failed(diverged(&divergence, host)))),
         Some(Halt::Service(ServiceError::InvalidParameterValue(message))) => {
             Ok(Ok(InvocationOutput::Failed(ErrorObject::new("InvalidParameterValueException", message))))
         }

@@ -143,7 +143,8 @@ impl fmt::Display for Divergence {
             ),
             Self::End { recorded, requested } => write!(
                 f,
-                "replay ended otherwise\n  recorded:  {recorded}\n  requested: {requested}\n  please report this"
+                "replay ended otherwise\n  recorded:  {recorded}\n  requested: {requested}\n  please report this, if its step \
+                 bodies are sealed"
             ),
         }
     }
