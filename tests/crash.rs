@@ -12,6 +12,8 @@ mod effects;
 mod log;
 #[path = "crash/process.rs"]
 mod process;
+#[path = "crash/story.rs"]
+mod story;
 #[path = "crash/sweep.rs"]
 mod sweep;
 #[path = "crash/told.rs"]

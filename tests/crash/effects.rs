@@ -3,7 +3,7 @@
 
 use crate::log::Attempt;
 use crate::process::{Case, Until};
-use crate::sweep::{Story, every_operation};
+use crate::story::{Story, every_operation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
