@@ -141,7 +141,8 @@ impl Log {
     }
 }
 
-fn compiled(name: &'static str) -> CompiledWorkflow {
+/// Its native code; compiled once, and cached for other processes.
+pub(crate) fn compiled(name: &'static str) -> CompiledWorkflow {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     static COMPILED: Mutex<BTreeMap<&'static str, CompiledWorkflow>> = Mutex::new(BTreeMap::new());
     let sandbox = SANDBOX.get_or_init(|| Sandbox::new(Some(native_code_cache())).expect("a sandbox"));

@@ -1,6 +1,6 @@
 //! Plain programs: stdin in, stdout out, nothing of Everstep in them.
 
-use crate::log::Log;
+use crate::log::{Log, compiled};
 use crate::process::{Case, Until};
 use crate::story::{Story, oracle, sweep};
 use crate::support::Place;
@@ -21,6 +21,7 @@ fn tasks(log: &Log) -> (BTreeSet<String>, BTreeSet<String>, f64) {
 
 /// Runs in real time, twice in simulated time, and killed at every operation in simulated time.
 fn runs_and_replays(guest: &'static str, least_kills: u32) {
+    compiled(guest);
     let case = reminders(guest);
     let place = Place::new();
     case.live_in(&place, Until::TheEnd, &[]);

@@ -1,6 +1,7 @@
 //! Workflows with steps in languages whose runtime lives in linear memory: their bodies are not sealed, so a replay has
 //! to vouch for every run.
 
+use crate::log::compiled;
 use crate::process::{Case, Until};
 use crate::story::{Story, oracle, sweep};
 use crate::support::{Place, Ran, component};
@@ -10,6 +11,7 @@ const PYTHON: &str = "languages/steps/python";
 const JAVASCRIPT: &str = "languages/steps/javascript";
 
 fn case(guest: &'static str, name: &str) -> Case {
+    compiled(guest);
     Case::new(guest, &["--input", &format!(r#"{{"case":"{name}"}}"#)])
 }
 
@@ -19,6 +21,7 @@ fn result(story: &Story) -> Value {
 
 /// The first and only run of a case, by a host that was told not to verify.
 fn ran(guest: &'static str, name: &str) -> Ran {
+    compiled(guest);
     let component = component(guest);
     let input = format!(r#"{{"case":"{name}"}}"#);
     let path = component.to_str().expect("a path in UTF-8");

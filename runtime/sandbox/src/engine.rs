@@ -237,3 +237,18 @@ fn private_directory(directory: &Path) -> Result<(), String> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cached_shape_is_the_shape() {
+        let reasons = [None, Some("it has 2 linear memories instead of one".to_owned())];
+        for (imports_unsealed, unsealable) in [false, true].into_iter().zip(reasons) {
+            let shape = Shape { uses_durable: true, imports_unsealed, stack_top: 1 << 20, unsealable };
+            assert_eq!(Shape::from_bytes(&shape.to_bytes()), Some(shape));
+        }
+        assert_eq!(Shape::from_bytes(b"1 1 1048576"), None, "an older one says too little");
+    }
+}
