@@ -78,7 +78,7 @@ pub enum Verify {
     /// It is: any difference fails the execution.
     #[default]
     Always,
-    /// It is not.
+    /// It is not, unless its step bodies are not sealed (`next-unsealed`): those are always verified.
     Off,
 }
 
@@ -222,12 +222,18 @@ impl Worker {
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &backtrace, &mut host)?;
+        // What is not sealed, only a replay can vouch for.
+        let verify = self.environment.verify == Verify::Always || host.unsealed;
         if decided
-            && self.environment.verify == Verify::Always
+            && verify
             && let Ok(reported) = &output
-            && let Err(diverged) = self.shadow(workflow, &host, replaying(&host), reported, &memory)
         {
-            output = Ok(InvocationOutput::Failed(diverged.to_error()));
+            match self.shadow(workflow, &host, replaying(&host), reported, &memory) {
+                Ok(None) => {}
+                Ok(Some(reason)) if host.unsealed => output = Err(unverified(&reason)),
+                Ok(Some(reason)) => tracing::warn!(%reason, "the invocation could not be verified"),
+                Err(diverged) => output = Ok(InvocationOutput::Failed(error_of(&diverged, &host))),
+            }
         }
         Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
     }
@@ -253,7 +259,7 @@ impl Worker {
     }
 
     /// Replays what the run has recorded in a fresh instance, with every effect cut off, and compares: every host call
-    /// while it goes on, then how it ended, then memory.
+    /// while it goes on, then how it ended, then memory. Answers why it could not, if so.
     fn shadow(
         &self,
         workflow: &CompiledWorkflow,
@@ -261,7 +267,7 @@ impl Worker {
         replay: WorkflowHost,
         reported: &InvocationOutput,
         memory: &FinalMemory,
-    ) -> Result<(), Box<Diverged>> {
+    ) -> Result<Option<String>, Box<Diverged>> {
         let ended_otherwise =
             |requested: String| Box::new(Divergence::End { recorded: summary(reported), requested }.into());
         let guest = self.guest(replay.started(), Arc::new(|_, _: &[u8]| {}));
@@ -270,8 +276,7 @@ impl Worker {
             && trap.kind != TrapKind::Deterministic
         {
             // Slower than the run itself, or short of stack or memory: that says nothing about determinism.
-            tracing::warn!(reason = %trap.message, "the invocation could not be verified");
-            return Ok(());
+            return Ok(Some(trap.message.clone()));
         }
         let mut replay = own(run.host);
         if let Some(diverged) = divergence_of(&mut replay, &run.backtrace) {
@@ -289,11 +294,31 @@ impl Worker {
             return Err(Box::new(diverged));
         }
         let replayed = FinalMemory { memory: run.memory, from: run.memory_from };
-        if let (Some(before), Some(after)) = (memory.bytes(), replayed.bytes()) {
+        // Unsealed bodies leave their traces in memory, which is no fault as long as nothing depends on them.
+        if let (false, Some(before), Some(after)) = (live.unsealed, memory.bytes(), replayed.bytes()) {
             compare_memory(before, after, memory.from).map_err(|divergence| Box::new(divergence.into()))?;
         }
-        Ok(())
+        Ok(None)
     }
+}
+
+/// As the execution's error.
+fn error_of(diverged: &Diverged, host: &WorkflowHost) -> ErrorObject {
+    let mut error = diverged.to_error();
+    if let (true, Some(message)) = (host.unsealed, &mut error.message) {
+        message.push_str(
+            "\n   = note: step bodies are not sealed here (`next-unsealed`): does one leave something behind that\n           \
+             workflow code uses, a variable that it changes or a random generator that it draws from? Return it as\n           \
+             the step's result",
+        );
+    }
+    error
+}
+
+/// An unsealed run does not count unless it was replayed.
+fn unverified(reason: &str) -> InvocationError {
+    let message = format!("the invocation could not be verified by replaying it, as unsealed steps require: {reason}");
+    InvocationError { error: ErrorObject::new("Sandbox.Unverified", message) }
 }
 
 fn compare_memory(recorded: &[u8], replayed: &[u8], from: usize) -> Result<(), Divergence> {
@@ -388,7 +413,7 @@ fn halted(
     backtrace: &Backtrace,
 ) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
     if let Some(diverged) = divergence_of(host, backtrace) {
-        return Ok(Ok(InvocationOutput::Failed(diverged.to_error())));
+        return Ok(Ok(InvocationOutput::Failed(error_of(&diverged, host))));
     }
     match host.halt.take() {
         Some(Halt::Service(ServiceError::InvalidParameterValue(message))) => {

@@ -56,8 +56,8 @@ fn what_is_no_workflow() {
         refuses("absent.wasm", "error: there is nothing at absent.wasm; give a workflow crate or a .wasm component\n");
         refuses(
             ".",
-            "error: . is a directory without a Cargo.toml; give a workflow crate or a .wasm component (`everstep new \
-             NAME` makes a crate)\n",
+            "error: . is a directory without a Cargo.toml or a `build` script; give a workflow crate or a .wasm component \
+             (`everstep new NAME` makes a crate)\n",
         );
         let built = "built with `cargo build --target wasm32-wasip2`";
         for (name, content) in [("empty.wasm", &b""[..]), ("script.wasm", b"#!/bin/sh\n")] {

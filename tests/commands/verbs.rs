@@ -125,3 +125,36 @@ fn a_new_crate_builds_and_runs() {
     assert!(refused.contains("give 1 to 64 letters, digits, - and _, a letter first"), "{refused}");
     assert!(!place.path().join("1st").exists());
 }
+
+/// Any language: the script says where the component is that it built.
+#[test]
+fn a_directory_with_a_build_script_builds_and_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let directory = place.path().join("my.order");
+    std::fs::create_dir(&directory).unwrap();
+    let script = |text: &str, mode: u32| {
+        let path = directory.join("build");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let run = ["run", "my.order", "--name", "o", "--input", r#"{"orderId":"42","amount":12.5}"#, "--simulate", "7"];
+    let refused = |words: &str| {
+        let refused = place.run(&run).exits(2).stderr;
+        assert!(refused.contains(words), "{refused}");
+        assert!(!place.database().exists(), "a refusal made a database");
+    };
+    script("#!/bin/sh\n", 0o644);
+    refused("make it executable with `chmod +x`");
+    script("#!/bin/sh\necho no compiler >&2\nexit 3\n", 0o755);
+    refused("no compiler\nerror: ");
+    script("#!/bin/sh\n", 0o755);
+    refused("its last line has to be the path of the component");
+    script(
+        &format!("#!/bin/sh\ncp '{}' built.wasm\necho building\necho built.wasm\n", guest("order").display()),
+        0o755,
+    );
+    place.run(&run).exits(0);
+    // The function is called like the directory.
+    assert!(place.run(&["list"]).exits(0).stdout.contains("my-order"));
+}

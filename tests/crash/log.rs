@@ -1,7 +1,7 @@
 //! The execution's log as a dead process left it.
 
 use crate::process::NAME;
-use crate::support::{Place, guest, native_code_cache};
+use crate::support::{Place, component, native_code_cache};
 use crate::told::Workflow;
 use everstep::worker::{Environment, Observer, ReplayError, Worker};
 use everstep_core::protocol::{Event, ExecutionStarted, InvocationOutput, OperationType, Transition};
@@ -26,7 +26,8 @@ impl Log {
             return Self::default();
         }
         let store = SqliteStore::open_read_only(place.database()).expect("a killed process leaves a database");
-        match store.find(guest, NAME).expect("it can be read") {
+        let function = guest.rsplit('/').next().unwrap_or(guest);
+        match store.find(function, NAME).expect("it can be read") {
             Some(summary) => Self(store.load(summary.key).expect("the log can be read")),
             None => Self::default(),
         }
@@ -140,12 +141,13 @@ impl Log {
     }
 }
 
-fn compiled(name: &'static str) -> CompiledWorkflow {
+/// Its native code; compiled once, and cached for other processes.
+pub(crate) fn compiled(name: &'static str) -> CompiledWorkflow {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     static COMPILED: Mutex<BTreeMap<&'static str, CompiledWorkflow>> = Mutex::new(BTreeMap::new());
     let sandbox = SANDBOX.get_or_init(|| Sandbox::new(Some(native_code_cache())).expect("a sandbox"));
     let load = || {
-        let wasm = std::fs::read(guest(name)).expect("the component can be read");
+        let wasm = std::fs::read(component(name)).expect("the component can be read");
         sandbox.load(&wasm).expect("the component loads")
     };
     let mut compiled = COMPILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -34,6 +34,7 @@ pub(crate) struct Life {
 /// What is run: a component with its input, under one name.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
+    /// As [`crate::support::component`] knows it.
     pub(crate) guest: &'static str,
     pub(crate) arguments: Vec<String>,
     /// What is given besides to a process that resumes the execution, and must not matter.
@@ -62,7 +63,7 @@ impl Case {
 
     /// A process that starts or resumes the execution; `time`: options that say which time it lives in.
     pub(crate) fn live_in(&self, place: &Place, until: Until, time: &[&str]) -> Life {
-        let component = crate::support::guest(self.guest);
+        let component = crate::support::component(self.guest);
         let mut arguments = vec!["run", component.to_str().expect("a path in UTF-8"), "--name", NAME, "--json"];
         arguments.extend(time);
         arguments.extend(self.arguments.iter().map(String::as_str));

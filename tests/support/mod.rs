@@ -44,6 +44,17 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// A component by name: a workspace member's, or one that `tests/languages/build` made, such as
+/// `languages/python/reminders`.
+pub fn component(name: &str) -> PathBuf {
+    if !name.contains('/') {
+        return guest(name);
+    }
+    let path = target_directory().join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is missing; build it with tests/languages/build", path.display());
+    path
+}
+
 /// Where cargo builds: this test program lies in `target/debug/deps`.
 fn target_directory() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");

@@ -2,7 +2,7 @@
 //! [`Host`](crate::Host).
 
 use crate::backtrace::without_backtrace;
-use crate::guest::GuestState;
+use crate::guest::{Delivery, GuestState};
 use crate::host::{Delivered, Stop, Stream};
 use wasmtime::component::{HasData, Linker};
 
@@ -93,6 +93,7 @@ impl everstep::workflow::durable::Host for GuestState {
 
     fn next(&mut self, frame: u32) -> wasmtime::Result<Event> {
         self.outside("next")?;
+        self.choose_delivery(Delivery::Sealed)?;
         let event = self.host.next().map_err(stop)?;
         if let Event::Run(run) = &event {
             self.open_body(run.operation, frame)?;
@@ -102,8 +103,15 @@ impl everstep::workflow::durable::Host for GuestState {
     }
 
     fn next_unsealed(&mut self) -> wasmtime::Result<Event> {
+        self.leave_unsealed_body();
         self.outside("next-unsealed")?;
-        Err(stop(Stop::Refused("`next-unsealed` is not there yet".into())))
+        self.choose_delivery(Delivery::Unsealed)?;
+        let event = self.host.next().map_err(stop)?;
+        if let Event::Run(run) = &event {
+            self.open_unsealed_body(run.operation);
+        }
+        self.start_stretch();
+        Ok(event)
     }
 
     fn end(&mut self, operation: Operation, outcome: StepOutcome) -> wasmtime::Result<()> {
@@ -148,6 +156,12 @@ impl everstep::workflow::durable::Host for GuestState {
 impl GuestState {
     /// Hands over output written meanwhile, and refuses what a step's body may not do.
     fn outside(&mut self, function: &str) -> wasmtime::Result<()> {
+        if let Some(operation) = self.ended_body() {
+            return Err(stop(Stop::Refused(format!(
+                "`{function}` was called after `end` of operation {operation}: call `next-unsealed` first; the \
+                 outcome arrives through it"
+            ))));
+        }
         if self.in_body() {
             return Err(stop(Stop::Refused(format!(
                 "`{function}` was called inside a step's body: durable operations do not nest in steps; \

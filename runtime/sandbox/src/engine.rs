@@ -48,7 +48,7 @@ pub enum SandboxError {
     /// Its steps could not be undone.
     #[error(
         "its step bodies cannot be sealed: {0}; build it with `cargo build --target wasm32-wasip2` and without wasm \
-         post-processing"
+         post-processing, or have it call `next-unsealed` instead of `next`"
     )]
     Unsealable(String),
     /// wasmtime refuses it.
@@ -120,7 +120,7 @@ impl Sandbox {
             return Ok(workflow);
         }
         let shape = inspect::inspect(wasm)?;
-        if let (true, Some(reason)) = (shape.uses_durable, &shape.unsealable) {
+        if let (true, false, Some(reason)) = (shape.uses_durable, shape.imports_unsealed, &shape.unsealable) {
             return Err(SandboxError::Unsealable(reason.clone()));
         }
         let component = Component::new(&self.engine, wasm)?;
@@ -189,14 +189,19 @@ impl CompiledWorkflow {
 
 impl Shape {
     fn to_bytes(&self) -> Vec<u8> {
-        format!("1 {} {}", u8::from(self.uses_durable), self.stack_top).into_bytes()
+        let (durable, unsealed) = (u8::from(self.uses_durable), u8::from(self.imports_unsealed));
+        let unsealable = self.unsealable.as_deref().unwrap_or_default();
+        format!("2 {durable} {unsealed} {} {unsealable}", self.stack_top).into_bytes()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut fields = std::str::from_utf8(bytes).ok()?.split(' ');
-        (fields.next()? == "1").then_some(())?;
+        let mut fields = std::str::from_utf8(bytes).ok()?.splitn(5, ' ');
+        (fields.next()? == "2").then_some(())?;
         let uses_durable = fields.next()? == "1";
-        Some(Self { uses_durable, stack_top: fields.next()?.parse().ok()?, unsealable: None })
+        let imports_unsealed = fields.next()? == "1";
+        let stack_top = fields.next()?.parse().ok()?;
+        let unsealable = Some(fields.next()?.to_owned()).filter(|reason| !reason.is_empty());
+        Some(Self { uses_durable, imports_unsealed, stack_top, unsealable })
     }
 }
 
@@ -234,5 +239,20 @@ fn private_directory(directory: &Path) -> Result<(), String> {
         Err("others can write to it; `chmod go-w` it".into())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cached_shape_is_the_shape() {
+        let reasons = [None, Some("it has 2 linear memories instead of one".to_owned())];
+        for (imports_unsealed, unsealable) in [false, true].into_iter().zip(reasons) {
+            let shape = Shape { uses_durable: true, imports_unsealed, stack_top: 1 << 20, unsealable };
+            assert_eq!(Shape::from_bytes(&shape.to_bytes()), Some(shape));
+        }
+        assert_eq!(Shape::from_bytes(b"1 1 1048576"), None, "an older one says too little");
     }
 }

@@ -136,6 +136,8 @@ impl Guest {
             look_ups: 0,
             memory: Vec::new(),
             stack_top: workflow.shape().stack_top,
+            unsealable: workflow.shape().unsealable.clone(),
+            delivery: None,
             body: None,
             stretch_started: Instant::now(),
             limits: self.limits,
@@ -153,16 +155,17 @@ impl Guest {
         let result = workflow.instantiate_pre().instantiate(&mut store);
         store.data_mut().memory = crate::memory::collect();
         store.data_mut().start_stretch();
-        let memories = store.data().memory.len();
-        let result = result.and_then(|command: Command| {
-            if workflow.shape().uses_durable && memories != 1 {
-                wasmtime::bail!("its step bodies cannot be sealed: it has {memories} linear memories instead of one");
-            }
-            command.wasi_cli_run().call_run(&mut store)
-        });
+        let result = result.and_then(|command: Command| command.wasi_cli_run().call_run(&mut store));
         let state = store.data_mut();
         let backtrace = result.as_ref().err().map_or_else(Backtrace::default, Backtrace::of);
-        let mut ended = classify(result, state.body.as_ref().map(|body| body.operation));
+        // After `end` there is no body any more that a fault could interrupt.
+        let body = state.body.as_ref().filter(|body| !body.ended).map(|body| body.operation);
+        let mut ended = match (&result, state.ended_body()) {
+            (Ok(_), Some(operation)) => Ended::Stopped(Stop::Refused(format!(
+                "the program returned after `end` of operation {operation}: call `next-unsealed` for its outcome first"
+            ))),
+            _ => classify(result, body),
+        };
         if let Ended::Trapped(Trap { kind: TrapKind::StackOverflow | TrapKind::Timeout | TrapKind::Host, .. }) = ended {
             // Where such a fault strikes differs from run to run: what was written since the last call is shown, but
             // is no call of the guest's.
@@ -248,19 +251,51 @@ pub(crate) struct GuestState {
     pub(crate) look_ups: u32,
     memory: Vec<Arc<SealedMemory>>,
     stack_top: usize,
+    unsealable: Option<String>,
+    /// How events are handed over, once the guest has asked for one.
+    delivery: Option<Delivery>,
     body: Option<Body>,
     stretch_started: Instant,
     pub(crate) limits: GuestLimits,
 }
 
-/// What has to be put back when the body ends.
+/// Which of the two calls a guest asks for its events with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// `next`: what a body does to the guest's state is undone.
+    Sealed,
+    /// `next-unsealed`: it stays.
+    Unsealed,
+}
+
+/// An open body, with what has to be put back when it ends.
 struct Body {
     operation: Operation,
+    /// It was opened by `next`.
+    sealed: bool,
+    /// `end` was called, and what follows is still the body's: it is not sealed.
+    ended: bool,
     handles: Vec<u32>,
     timers: HashMap<u32, u64>,
     stdin_position: usize,
     opened: Instant,
     opened_at: u64,
+}
+
+impl Body {
+    fn unsealed(operation: Operation) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            operation,
+            sealed: false,
+            ended: false,
+            handles: Vec::new(),
+            timers: HashMap::new(),
+            stdin_position: 0,
+            opened: Instant::now(),
+            opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
+        }
+    }
 }
 
 impl GuestState {
@@ -305,14 +340,14 @@ impl GuestState {
         for memory in &self.memory {
             memory.seal(from)?;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let handles = self.handles();
+        let stdin_position = self.stdin.position();
         self.body = Some(Body {
-            operation,
-            handles: self.handles(),
+            sealed: true,
+            handles,
             timers: self.timers.clone(),
-            stdin_position: self.stdin.position(),
-            opened: Instant::now(),
-            opened_at: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX >> 1),
+            stdin_position,
+            ..Body::unsealed(operation)
         });
         self.look_ups = 0;
         self.output.body_opened();
@@ -320,15 +355,61 @@ impl GuestState {
         Ok(())
     }
 
+    /// Opens a body of which nothing will be undone.
+    pub(crate) fn open_unsealed_body(&mut self, operation: Operation) {
+        self.body = Some(Body::unsealed(operation));
+        self.output.body_opened();
+    }
+
+    /// The body that was ended without being left: on replay the program gets from one call of `next-unsealed` to the
+    /// next without what lies between, so all of that is the body's, also what an interpreter does after `end`.
+    pub(crate) fn ended_body(&self) -> Option<Operation> {
+        self.body.as_ref().filter(|body| body.ended).map(|body| body.operation)
+    }
+
+    pub(crate) fn leave_unsealed_body(&mut self) {
+        if self.ended_body().is_some() {
+            self.body = None;
+            self.output.body_closed();
+        }
+    }
+
+    /// The guest asks for its events in one way, always, and in one that its shape allows.
+    pub(crate) fn choose_delivery(&mut self, delivery: Delivery) -> wasmtime::Result<()> {
+        if self.delivery == Some(delivery) {
+            return Ok(());
+        }
+        let unsealable = match self.memory.len() {
+            1 => self.unsealable.clone(),
+            memories => Some(format!("it has {memories} linear memories instead of one")),
+        };
+        let refused = match (self.delivery, delivery, unsealable) {
+            (Some(_), ..) => {
+                "the program calls both `next` and `next-unsealed`: it may call only one of them".to_owned()
+            }
+            (None, Delivery::Sealed, Some(reason)) => {
+                format!("step bodies cannot be sealed: {reason}; call `next-unsealed` instead of `next`")
+            }
+            _ => {
+                if delivery == Delivery::Unsealed {
+                    self.host.unsealed();
+                }
+                self.delivery = Some(delivery);
+                return Ok(());
+            }
+        };
+        Err(stop(Stop::Refused(refused)))
+    }
+
     pub(crate) fn check_body(&mut self, operation: Operation) -> wasmtime::Result<()> {
-        let open = self.body.as_ref().map(|body| body.operation);
+        let open = self.body.as_ref().filter(|body| !body.ended).map(|body| body.operation);
         if open != Some(operation) {
             return Err(stop(Stop::Refused(format!(
                 "`end` of operation {operation}, but the open step is {open:?}; use everstep-sdk's step()"
             ))));
         }
         let handles = self.handles();
-        let Some(Body { handles: before, timers, .. }) = &self.body else { return Ok(()) };
+        let Some(Body { sealed: true, handles: before, timers, .. }) = &self.body else { return Ok(()) };
         if self.files.disturbed() {
             return Err(stop(Stop::Refused(
                 "a step's body may read and write a file that the workflow has open, from where it stands, but neither \
@@ -348,7 +429,9 @@ impl GuestState {
 
     /// Puts back what [`GuestState::open_body`] set aside.
     pub(crate) fn close_body(&mut self) -> wasmtime::Result<()> {
-        if let Some(body) = self.body.take() {
+        if let Some(body) = self.body.as_mut().filter(|body| !body.sealed) {
+            body.ended = true;
+        } else if let Some(body) = self.body.take() {
             for memory in &self.memory {
                 memory.unseal()?;
             }

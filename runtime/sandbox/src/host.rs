@@ -81,7 +81,10 @@ pub trait Host: std::any::Any + Send {
     fn cancel(&mut self, operation: Operation) -> Result<(), Stop>;
     /// The next event; the guest is quiescent. [`Stop::Suspend`] if there is none.
     fn next(&mut self) -> Result<Event, Stop>;
-    /// A body ended. The sandbox restores the guest's state after this returned.
+    /// The guest asks for its events with `next-unsealed`: said once, before the first is asked for. What its bodies
+    /// leave in memory stays there, so only a replay can tell whether the run depends on it.
+    fn unsealed(&mut self);
+    /// A body ended. The sandbox restores the guest's state after this returned, unless it is unsealed.
     fn end(&mut self, operation: Operation, outcome: StepOutcome) -> Result<(), Stop>;
     /// The operation's id in the log.
     fn operation_id(&mut self, operation: Operation) -> Result<String, Stop>;

@@ -7,6 +7,8 @@ use wasmparser::{Encoding, Operator, Parser, Payload, TypeRef};
 pub struct Shape {
     /// It imports `everstep:workflow/durable`.
     pub uses_durable: bool,
+    /// It imports `next-unsealed`: it may run although its step bodies cannot be sealed.
+    pub imports_unsealed: bool,
     /// Highest address of the shadow stack, if the stack is known to lie below all data: what is below the live frame
     /// is dead. 0: unknown, all memory counts.
     pub stack_top: usize,
@@ -65,9 +67,11 @@ pub fn inspect(wasm: &[u8]) -> Result<Shape, NotAWorkflow> {
         offset: error.offset(),
         reason: error.message().to_owned(),
     };
-    wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(wasm).map_err(damaged)?;
+    let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all());
+    let types = validator.validate_all(wasm).map_err(damaged)?;
 
-    let (mut depth, mut runs, mut uses_durable) = (0u32, false, false);
+    let (mut depth, mut runs) = (0u32, false);
+    let (mut uses_durable, mut imports_unsealed) = (false, false);
     let mut modules = Vec::new();
     let mut module: Option<Module> = None;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -81,7 +85,10 @@ pub fn inspect(wasm: &[u8]) -> Result<Shape, NotAWorkflow> {
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
                     let import = import.map_err(damaged)?;
-                    uses_durable |= check_import(import.name.name)?;
+                    if check_import(import.name.name)? {
+                        uses_durable = true;
+                        imports_unsealed |= has_function(&types, import.name.name, "next-unsealed");
+                    }
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 0 => {
@@ -100,7 +107,16 @@ pub fn inspect(wasm: &[u8]) -> Result<Shape, NotAWorkflow> {
         return Err(NotAWorkflow::NoRun);
     }
     let (stack_top, unsealable) = sealing(&modules);
-    Ok(Shape { uses_durable, stack_top, unsealable })
+    Ok(Shape { uses_durable, imports_unsealed, stack_top, unsealable })
+}
+
+/// Whether the interface imported under this name is asked for this function.
+fn has_function(types: &wasmparser::types::Types, interface: &str, function: &str) -> bool {
+    use wasmparser::component_types::ComponentEntityType;
+    match types.component_item_for_import(interface).map(|item| &item.ty) {
+        Some(ComponentEntityType::Instance(id)) => types[*id].exports.contains_key(function),
+        _ => false,
+    }
 }
 
 fn check_import(name: &str) -> Result<bool, NotAWorkflow> {

@@ -20,7 +20,7 @@ const VERSION: &str = "$LATEST";
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// A workflow crate, or a `.wasm` component
+    /// A workflow crate, a `.wasm` component, or a directory with a `build` script
     path: PathBuf,
     /// The input as JSON, or @FILE with JSON in it
     #[arg(long, value_name = "JSON|@FILE")]

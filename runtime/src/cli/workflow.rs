@@ -1,10 +1,12 @@
-//! From what a user points at to a component's bytes: a `.wasm` file as it is, a crate by building it.
+//! From what a user points at to a component's bytes: a `.wasm` file as it is, a crate by building it, anything else by
+//! its own `build` script.
 
 use super::exit::Failure;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const TARGET: &str = "wasm32-wasip2";
+const SCRIPT: &str = "build";
 
 /// What `everstep run PATH` was pointed at.
 pub(crate) enum Source {
@@ -12,6 +14,8 @@ pub(crate) enum Source {
     Component(PathBuf),
     /// A crate with a binary.
     Crate(PathBuf),
+    /// A directory with an executable `build`, which prints the component's path as its last line.
+    Scripted(PathBuf),
 }
 
 impl Source {
@@ -21,9 +25,12 @@ impl Source {
             if path.join("Cargo.toml").is_file() {
                 return Ok(Self::Crate(path.to_owned()));
             }
+            if path.join(SCRIPT).is_file() {
+                return Ok(Self::Scripted(path.to_owned()));
+            }
             return Err(Failure::wrong(format!(
-                "{} is a directory without a Cargo.toml; give a workflow crate or a .wasm component (`everstep new NAME` \
-                 makes a crate)",
+                "{} is a directory without a Cargo.toml or a `build` script; give a workflow crate or a .wasm component \
+                 (`everstep new NAME` makes a crate)",
                 path.display()
             )));
         }
@@ -36,25 +43,23 @@ impl Source {
         )))
     }
 
-    /// The function's name: the crate's or the file's, with what an ARN does not allow replaced by `-`.
+    /// The function's name: the crate's, the file's or the directory's, with what an ARN does not allow replaced by `-`.
     pub(crate) fn function(&self) -> Result<String, Failure> {
         let name = match self {
             Self::Component(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            Self::Crate(path) => {
-                let path =
-                    path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))?;
-                package_name(&path)?
-            }
+            Self::Crate(path) => package_name(&canonical(path)?)?,
+            Self::Scripted(path) => canonical(path)?.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         };
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
         Ok(name.chars().take(64).map(plain).collect())
     }
 
-    /// The component's bytes; builds the crate first.
+    /// The component's bytes; builds it first.
     pub(crate) fn component(&self) -> Result<Vec<u8>, Failure> {
         let path = match self {
             Self::Component(path) => path.clone(),
             Self::Crate(path) => build(path)?,
+            Self::Scripted(path) => run_script(path)?,
         };
         std::fs::read(&path).map_err(|error| Failure::wrong(format!("{} cannot be read: {error}", path.display())))
     }
@@ -62,8 +67,32 @@ impl Source {
     /// As people call it.
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Component(path) | Self::Crate(path) => path,
+            Self::Component(path) | Self::Crate(path) | Self::Scripted(path) => path,
         }
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))
+}
+
+/// Runs `./build` in the directory. The last line that it prints to stdout is the component's path.
+fn run_script(directory: &Path) -> Result<PathBuf, Failure> {
+    let directory = canonical(directory)?;
+    let script = directory.join(SCRIPT);
+    let output = Command::new(&script).current_dir(&directory).stderr(Stdio::inherit()).output().map_err(|error| {
+        Failure::wrong(format!("{} cannot be run: {error}; make it executable with `chmod +x`", script.display()))
+    })?;
+    if !output.status.success() {
+        return Err(Failure::wrong(format!("{} failed with {}; see above", script.display(), output.status)));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    match printed.lines().last().map(str::trim) {
+        Some(path) if !path.is_empty() => Ok(directory.join(path)),
+        _ => Err(Failure::wrong(format!(
+            "{} printed nothing; its last line has to be the path of the component it built",
+            script.display()
+        ))),
     }
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct WorkflowHost {
     body_random: BodyRandom,
     batch: Vec<OperationUpdate>,
     checked_claims: bool,
+    /// Step bodies are not sealed.
+    pub(crate) unsealed: bool,
     /// The workflow knows nothing of `finish`: its stdout is its result, not something to be shown as it comes.
     pub(crate) stdout_is_result: bool,
     pub(crate) outcome: Option<Result<Option<String>, ErrorObject>>,
@@ -195,6 +197,7 @@ impl WorkflowHost {
             body_random: BodyRandom::Entropy,
             batch: Vec::new(),
             checked_claims: false,
+            unsealed: false,
             stdout_is_result: false,
             outcome: None,
             stdout: Vec::new(),
