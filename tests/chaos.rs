@@ -135,7 +135,6 @@ fn programs_see_the_same_in_another_process() {
 
 /// The numbers of handles after a body that gave some back in the order in which it got them.
 #[test]
-#[ignore = "a component's table of handles is wasmtime's, and not put back after a body"]
 fn handles_have_the_same_numbers_whatever_bodies_did() {
     let timers = |in_order| program::Act::Timers(3, in_order);
     let step = program::Step {

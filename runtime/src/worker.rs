@@ -214,9 +214,21 @@ impl Worker {
         let mut host =
             WorkflowHost::live(invocation, self.backend.clone(), self.environment.clone(), self.observer.clone());
         host.stdout_is_result = !workflow.shape().uses_durable;
-        let observer = self.observer.clone();
-        let run = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
-        let Run { ended, backtrace, host, memory, memory_from } = run.run(workflow, Box::new(host));
+        let Run { ended, backtrace, host, memory, memory_from } = loop {
+            let observer = self.observer.clone();
+            let guest = self.guest(&started, Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
+            let mut run = guest.run(workflow, Box::new(host));
+            if !matches!(run.ended, Ended::Stopped(Stop::Afresh)) {
+                break run;
+            }
+            let mut before = own(run.host);
+            if before.flush().is_err() {
+                run.ended = Ended::Stopped(Stop::Host);
+                run.host = before;
+                break run;
+            }
+            host = WorkflowHost::afresh(*before);
+        };
         // What the service or the machine decided, no replay of the guest can repeat.
         let decided = !matches!(ended, Ended::Stopped(Stop::Host));
         let memory = FinalMemory { memory, from: memory_from };
@@ -353,7 +365,7 @@ fn conclude(
 ) -> Result<Result<InvocationOutput, InvocationError>, Abandoned> {
     let output = match ended {
         Ended::Stopped(Stop::Suspend) => return Ok(Ok(InvocationOutput::Pending)),
-        Ended::Stopped(Stop::Host) => return halted(host, backtrace),
+        Ended::Stopped(Stop::Host | Stop::Afresh) => return halted(host, backtrace),
         Ended::Stopped(Stop::Refused(text)) => InvocationOutput::Failed(ErrorObject {
             stack_trace: backtrace.lines(),
             ..ErrorObject::new("WorkflowError", text)

@@ -34,7 +34,7 @@ fn an_etl_is_killed_at_every_operation() {
 
 #[test]
 fn workflow_code_that_works_on_files_is_killed_at_every_operation() {
-    let seen = sweep(&Case::new("guest-files", &["--input", r#"{"case":"world"}"#]));
+    let (_, seen) = sweep(&Case::new("guest-files", &["--input", r#"{"case":"world"}"#]));
     assert!(seen.kills.into_inner() >= 12, "the failpoints are not reached any more");
 }
 

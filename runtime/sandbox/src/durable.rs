@@ -117,7 +117,9 @@ impl everstep::workflow::durable::Host for GuestState {
     fn end(&mut self, operation: Operation, outcome: StepOutcome) -> wasmtime::Result<()> {
         self.check_body(operation)?;
         self.host.end(operation, outcome).map_err(stop)?;
-        self.close_body()?;
+        if !self.close_body()? {
+            return Err(stop(Stop::Afresh));
+        }
         self.start_stretch();
         Ok(())
     }

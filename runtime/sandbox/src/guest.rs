@@ -9,7 +9,7 @@ use crate::wasi::{Filesystem, GuestFiles, Http, Output, Stdin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wasmtime::component::{ResourceTable, ResourceTableError};
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -268,6 +268,16 @@ pub(crate) enum Delivery {
     Unsealed,
 }
 
+/// The resource table, as far as the guest's own table of handles follows it: a handle is made with each resource and
+/// goes with it, and both tables give out the number that became free last.
+#[derive(Default, PartialEq, Eq)]
+struct Handles {
+    /// Numbers in use.
+    held: Vec<u32>,
+    /// Numbers that come next, in order, up to the first that was never used.
+    free: Vec<u32>,
+}
+
 /// An open body, with what has to be put back when it ends.
 struct Body {
     operation: Operation,
@@ -275,7 +285,7 @@ struct Body {
     sealed: bool,
     /// `end` was called, and what follows is still the body's: it is not sealed.
     ended: bool,
-    handles: Vec<u32>,
+    handles: Handles,
     timers: HashMap<u32, u64>,
     stdin_position: usize,
     opened: Instant,
@@ -289,7 +299,7 @@ impl Body {
             operation,
             sealed: false,
             ended: false,
-            handles: Vec::new(),
+            handles: Handles::default(),
             timers: HashMap::new(),
             stdin_position: 0,
             opened: Instant::now(),
@@ -328,9 +338,23 @@ impl GuestState {
         self.limits.stretch.saturating_sub(self.stretch_started.elapsed())
     }
 
-    fn handles(&mut self) -> Vec<u32> {
+    fn handles(&mut self) -> Handles {
         let population = self.table.iter_mut().count();
-        (0..).filter(|rep| self.table.get_any_mut(*rep).is_ok()).take(population).collect()
+        let held: Vec<u32> = (0..).filter(|rep| self.table.get_any_mut(*rep).is_ok()).take(population).collect();
+        // Probing is the way to see in which order the free numbers will be given out. It ends at a number never given
+        // before, or with the table full.
+        let mut free = Vec::new();
+        while let Ok(probe) = self.table.push(()) {
+            free.push(probe.rep());
+            if probe.rep() as usize + 1 >= held.len() + free.len() {
+                break;
+            }
+        }
+        for probe in free.iter().rev() {
+            // The last one freed is the first given out again.
+            drop(self.table.delete(Resource::<()>::new_own(*probe)));
+        }
+        Handles { held, free }
     }
 
     /// Sets aside everything a body could change. Called before the answer of `next` is written to guest memory.
@@ -408,38 +432,27 @@ impl GuestState {
                 "`end` of operation {operation}, but the open step is {open:?}; use everstep-sdk's step()"
             ))));
         }
-        let handles = self.handles();
-        let Some(Body { sealed: true, handles: before, timers, .. }) = &self.body else { return Ok(()) };
-        if self.files.disturbed() {
-            return Err(stop(Stop::Refused(
-                "a step's body may read and write a file that the workflow has open, from where it stands, but neither \
-                 seek in it nor close it; open the file again inside the body"
-                    .into(),
-            )));
-        }
-        if handles != *before || self.timers != *timers {
-            let (was, is) = (before.len(), handles.len());
-            return Err(stop(Stop::Refused(format!(
-                "a step's body must close what it opens and keep what it was given: it began with {was} open handles \
-                 (files, sockets, timers) and ended with {is}; open them inside the body and drop them before it returns"
-            ))));
-        }
         Ok(())
     }
 
-    /// Puts back what [`GuestState::open_body`] set aside.
-    pub(crate) fn close_body(&mut self) -> wasmtime::Result<()> {
+    /// Puts back what [`GuestState::open_body`] set aside. `false`: that is not possible in this instance. A component's
+    /// table of handles is wasmtime's: of what a body did to it, nothing but a fresh instance is free.
+    pub(crate) fn close_body(&mut self) -> wasmtime::Result<bool> {
         if let Some(body) = self.body.as_mut().filter(|body| !body.sealed) {
             body.ended = true;
-        } else if let Some(body) = self.body.take() {
-            for memory in &self.memory {
-                memory.unseal()?;
-            }
-            self.stdin.seek(body.stdin_position);
-            self.output.body_closed();
-            self.files.close_body();
+            return Ok(true);
         }
-        Ok(())
+        let Some(body) = self.body.take() else { return Ok(true) };
+        self.output.body_closed();
+        if self.handles() != body.handles || self.timers != body.timers || self.files.disturbed() {
+            return Ok(false);
+        }
+        for memory in &self.memory {
+            memory.unseal()?;
+        }
+        self.stdin.seek(body.stdin_position);
+        self.files.close_body();
+        Ok(true)
     }
 }
 

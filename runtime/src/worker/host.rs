@@ -132,6 +132,20 @@ impl WorkflowHost {
         )
     }
 
+    /// The same invocation in a fresh instance: it repeats what is recorded and goes on live. Requests under way stay
+    /// under way.
+    pub(crate) fn afresh(before: Self) -> Self {
+        let emitted = before.journal().calls;
+        let operations = before.recorded.operations().to_vec();
+        let Self { mode, arn, started, started_at, environment, observer, checkpoints, fetches, .. } = before;
+        let recorded = Recorded::new(operations);
+        let mut host =
+            Self::new(mode, arn, started, started_at, recorded, checkpoints, emitted, environment, observer);
+        host.stdout_is_result = before.stdout_is_result;
+        host.fetches = fetches.carried_over();
+        host
+    }
+
     /// A replay of what `live` has recorded by now, to be compared with it.
     pub(crate) fn shadow_of(live: &Self) -> Self {
         let operations = live.recorded.operations().to_vec();

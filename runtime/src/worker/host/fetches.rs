@@ -60,7 +60,14 @@ type Arrival = (u64, Result<Response, HttpError>);
 impl Fetches {
     /// To be performed, again if need be.
     pub(super) fn wait(&mut self, number: u64) {
-        self.waiting.insert(number);
+        if !self.in_flight.contains_key(&number) && !self.early.contains_key(&number) {
+            self.waiting.insert(number);
+        }
+    }
+
+    /// For a run that begins the same requests again under the same numbers.
+    pub(super) fn carried_over(self) -> Self {
+        Self { waiting: BTreeSet::new(), responses: HashMap::new(), ..self }
     }
 
     /// Nobody wants it any more: it is aborted wherever it is.
