@@ -63,7 +63,7 @@ fn workflow() -> &'static CompiledWorkflow {
 fn environment() -> Environment {
     let allow = Arc::new(vec![([127, 0, 0, 1], 9).into()]);
     let stretch = Duration::from_secs(900);
-    Environment { network: Network { allow }, stretch, ..crate::in_process::environment() }
+    Environment { network: Network { allow, ..Network::default() }, stretch, ..crate::in_process::environment() }
 }
 
 /// As the service's checkpoints are far apart, timers come due while steps run, or do not.
