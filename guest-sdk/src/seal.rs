@@ -72,6 +72,9 @@ unsafe fn run_until_delivery(area: *mut u8) {
     loop {
         // SAFETY: the area is large and aligned enough for an event.
         unsafe { host::next(frame, area) };
+        // The host shrank the memory that a body grew; a growth of zero pages makes the new size visible to the guest.
+        #[cfg(target_arch = "wasm32")]
+        core::arch::wasm32::memory_grow::<0>(0);
         // SAFETY: the host has just written an event.
         let tag = unsafe { area.read_volatile() };
         if tag != RUN {
@@ -87,9 +90,6 @@ unsafe fn run_until_delivery(area: *mut u8) {
             );
         }
     }
-    // The host shrank the memory that bodies grew; a growth of zero pages makes the new size visible to the guest.
-    #[cfg(target_arch = "wasm32")]
-    core::arch::wasm32::memory_grow::<0>(0);
 }
 
 #[inline(never)]

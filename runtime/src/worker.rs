@@ -231,11 +231,17 @@ impl Worker {
         };
         // What the service or the machine decided, no replay of the guest can repeat.
         let decided = !matches!(ended, Ended::Stopped(Stop::Host));
+        let refused = matches!(ended, Ended::Stopped(Stop::Refused(_)));
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &backtrace, &mut host)?;
         // What is not sealed, only a replay can vouch for.
-        let verify = self.environment.verify == Verify::Always || host.unsealed;
+        let verify = if host.unsealed {
+            // What was refused between `end` and the next event, a replay cannot repeat: there is no such stretch in it.
+            !refused
+        } else {
+            self.environment.verify == Verify::Always
+        };
         if decided
             && verify
             && let Ok(reported) = &output

@@ -6,7 +6,8 @@ use everstep::embedded::Time;
 use everstep::worker::{Backend, Environment, Observer, Worker};
 use everstep_core::protocol::{
     Cause, CheckpointRequest, CheckpointResponse, ComponentDigest, ErrorObject, Event, ExecutionArn, ExecutionConfig,
-    ExecutionStatus, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp, Transition,
+    ExecutionStatus, FilesConfig, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp,
+    Transition,
 };
 use everstep_core::service::{DurableService, Invoked};
 use everstep_core::store::memory::MemoryStore;
@@ -230,6 +231,7 @@ pub(crate) fn live(program: &Program, seed: u64) -> Result<End, String> {
         environment: program.environment.clone(),
         arguments: program.arguments.clone(),
         memory_bytes: program.memory_bytes,
+        files: Some(FilesConfig::default()),
         ..ExecutionConfig::default()
     };
     let mut request = request(GUEST, &input, seed);

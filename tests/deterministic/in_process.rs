@@ -6,7 +6,9 @@
 use crate::support;
 use everstep::embedded::{DriveError, Driven, Embedded, SimulatedTime, Time};
 use everstep::worker::{Environment, Observer, Silent};
-use everstep_core::protocol::{ComponentDigest, ExecutionArn, ExecutionConfig, Seed, Timestamp, Transition};
+use everstep_core::protocol::{
+    ComponentDigest, ExecutionArn, ExecutionConfig, FilesConfig, Seed, Timestamp, Transition,
+};
 use everstep_core::service::{Clock, Description, Entropy, HistoryEvent, StartExecution};
 use everstep_core::store::{Append, ExecutionKey, ExecutionSummary, Filter, Projection, Store, StoreError};
 use everstep_sandbox::Sandbox;
@@ -99,7 +101,7 @@ pub fn request(guest: &str, input: &str, seed: u64) -> StartExecution {
         name: Some("tested".into()),
         input: Some(input.into()),
         component: ComponentDigest::of(component(guest)),
-        config: ExecutionConfig::default(),
+        config: ExecutionConfig { files: Some(FilesConfig::default()), ..ExecutionConfig::default() },
         seed: Some(Seed(bytes)),
     }
 }

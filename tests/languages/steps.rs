@@ -70,7 +70,7 @@ fn an_interrupted_attempt_is_not_run_again() {
 fn what_a_body_leaves_behind_is_caught_where_the_workflow_depends_on_it() {
     is_caught(PYTHON, "leaks_list", "E0106");
     is_caught(PYTHON, "leaks_random", "E0106");
-    is_caught(PYTHON, "leaks_operation", "E0104");
+    is_caught(PYTHON, "leaks_operation", "E0106");
     is_caught(PYTHON, "leaks_output", "E0104");
     is_caught(JAVASCRIPT, "leaks", "E0106");
 }

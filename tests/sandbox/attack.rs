@@ -95,7 +95,7 @@ impl Attack {
 
     /// What step bodies may connect to.
     pub(crate) fn allowing(mut self, addresses: &[SocketAddr]) -> Self {
-        self.environment.network = Network { allow: Arc::new(addresses.to_vec()) };
+        self.environment.network = Network { allow: Arc::new(addresses.to_vec()), ..Network::default() };
         self
     }
 

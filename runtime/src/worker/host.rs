@@ -139,8 +139,7 @@ impl WorkflowHost {
         let operations = before.recorded.operations().to_vec();
         let Self { mode, arn, started, started_at, environment, observer, checkpoints, fetches, .. } = before;
         let recorded = Recorded::new(operations);
-        let mut host =
-            Self::new(mode, arn, started, started_at, recorded, checkpoints, emitted, environment, observer);
+        let mut host = Self::new(mode, arn, started, started_at, recorded, checkpoints, emitted, environment, observer);
         host.stdout_is_result = before.stdout_is_result;
         host.fetches = fetches.carried_over();
         host

@@ -4,6 +4,11 @@ use everstep_core::store::StoreError;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a lock may outlive its owner: a process that the owner was starting when it let go holds the file, too,
+/// until it has become another program.
+const LET_GO: Duration = Duration::from_millis(200);
 
 /// The lock, held until dropped. The kernel releases it when the process dies, however it dies: there is no lease to
 /// wait for and nothing to clean up. The file stays; only the lock on it means something.
@@ -25,10 +30,14 @@ impl OwnerLock {
         };
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(unavailable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(locked(database, &mut file))),
-            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        let patience = Instant::now() + LET_GO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < patience => std::thread::sleep(LET_GO / 20),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(locked(database, &mut file))),
+                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+            }
         }
         // The owner's pid only serves the message above: that it cannot be written is no reason not to open.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));

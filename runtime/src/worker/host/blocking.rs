@@ -42,21 +42,22 @@ impl WorkflowHost {
                 return Err(Stop::Suspend);
             }
             self.send_fetches()?;
-            if self.flush()? {
-                continue;
-            }
             if self.fetches.any_in_flight() {
                 let patience = asleep_until.filter(|_| !self.environment.simulated);
-                if self.await_fetches(patience)? {
+                if self.flush()? || self.await_fetches(patience)? {
                     continue;
                 }
             }
-            let Some(timer) = timer.as_ref().filter(|timer| !timer.durable) else { return Err(Stop::Suspend) };
-            if !self.fetches.any_in_flight() {
-                self.observer.sleeping(timer.remaining);
-                self.environment.pause(timer.remaining);
+            if let Some(timer) = timer.as_ref().filter(|timer| !timer.durable) {
+                if !self.fetches.any_in_flight() {
+                    self.observer.sleeping(timer.remaining);
+                    self.environment.pause(timer.remaining);
+                }
+                self.sleep_is_over(timer.number);
             }
-            self.sleep_is_over(timer.number);
+            if !self.flush()? {
+                return Err(Stop::Suspend);
+            }
         }
     }
 
