@@ -64,7 +64,8 @@
 //!   waits go on. A body may block. It may be `async`; its future is driven on the spot, and a future in it that
 //!   nothing can wake is an error.
 //! * **No durable operations in it**, and none of the workflow's futures: that panics.
-//! * Files and sockets that it opens it should close (or just drop).
+//! * Files and sockets that it opens it should close in the reverse order, as Rust drops variables. After a body that does
+//!   not, the workflow goes on in a fresh instance, which costs a replay.
 //!
 //! A body that panics or exits is an interrupted attempt: the retry strategy decides about it, as about an error. A
 //! body whose process is killed runs again as the same attempt, unless [its semantics](StepSemantics) are at most once:

@@ -5,14 +5,14 @@
 use super::clock::VirtualClock;
 use super::divergence::{Diverged, Divergence, describe, describe_recorded};
 use super::guest_values::{check_name, outcome_of};
-use super::journal::{Call, HostCalls, Mismatch};
+use super::journal::{Call, HostCalls};
 use super::random::{BodyRandom, WorkflowRandom};
 use super::recorded::Recorded;
 use super::{Backend, Environment, Observer};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{
-    CheckpointRequest, ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, Operation, OperationAction,
-    OperationId, OperationStatus, OperationType, OperationUpdate, ServiceError, Timestamp,
+    ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, OperationId, OperationStatus, OperationType,
+    OperationUpdate, ServiceError, Timestamp,
 };
 use everstep_sandbox::durable::{self, Event, Outcome};
 use everstep_sandbox::{Delivered, Stop};
@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 mod blocking;
 mod calls;
+mod checkpoints;
+mod comparison;
 mod fetches;
 
 use fetches::{Fetch, Fetches};
@@ -249,40 +251,6 @@ impl WorkflowHost {
         Stop::Host
     }
 
-    fn diverged(&mut self, divergence: Divergence) -> Stop {
-        let position = match divergence.operation() {
-            Some(id) => Some(self.position(id)),
-            None => self.after(),
-        };
-        self.halt(Halt::Diverged(Box::new(Diverged { position, ..divergence.into() })))
-    }
-
-    /// An operation with its name and the context it is in, for messages.
-    fn position(&self, id: &OperationId) -> String {
-        let begun = |id: &OperationId| self.begun.iter().find(|begun| begun.id == *id);
-        let named = |id: &OperationId| {
-            let recorded = self.recorded.get(id).and_then(|operation| operation.name.as_deref());
-            let name = recorded.or_else(|| begun(id)?.name.as_deref());
-            name.map_or_else(|| id.to_string(), |name| format!("{id} {name:?}"))
-        };
-        let recorded = self.recorded.get(id).and_then(|operation| operation.parent_id.as_ref());
-        let parent = recorded.or_else(|| begun(id)?.parent.as_ref());
-        let context = parent.map_or_else(String::new, |parent| format!(" in context {}", named(parent)));
-        format!("operation {}{context}", named(id))
-    }
-
-    /// The operation begun last, for messages.
-    fn after(&self) -> Option<String> {
-        Some(format!("after {}", self.position(&self.begun.last()?.id)))
-    }
-
-    /// Where the run stands at its end, against where the run that it repeats ended.
-    pub(crate) fn other_end(&self, recorded: Journal) -> Option<Diverged> {
-        let Mismatch { first, last, recorded, requested } = self.calls.end(recorded)?;
-        let divergence = Divergence::HostCalls { first, last, recorded, requested };
-        Some(Diverged { position: self.after(), ..divergence.into() })
-    }
-
     fn slot(&mut self, number: u64) -> Result<&mut Begun, Stop> {
         let index = number.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         index.and_then(|index| self.begun.get_mut(index)).ok_or_else(|| {
@@ -290,19 +258,6 @@ impl WorkflowHost {
                 "there is no operation {number}; ids come from begin-step, begin-wait and begin-context"
             ))
         })
-    }
-
-    /// Compares with what earlier runs recorded when the guest stood exactly here.
-    fn check_journal(&mut self) -> Result<(), Stop> {
-        match self.calls.mismatch().cloned() {
-            Some(mismatch) => Err(self.other_calls(mismatch)),
-            None => Ok(()),
-        }
-    }
-
-    fn other_calls(&mut self, mismatch: Mismatch) -> Stop {
-        let Mismatch { first, last, recorded, requested } = mismatch;
-        self.diverged(Divergence::HostCalls { first, last, recorded, requested })
     }
 
     /// Gives the operation its position, checks it against the log and claims what is recorded there. Answers its number
@@ -371,102 +326,6 @@ impl WorkflowHost {
         Ok((number, recorded))
     }
 
-    fn update(&self, number: u64, action: OperationAction) -> OperationUpdate {
-        let begun = &self.begun[number as usize - 1];
-        let mut update = OperationUpdate::new(begun.id.clone(), begun.kind, action);
-        if action == OperationAction::Start {
-            update.parent_id.clone_from(&begun.parent);
-            update.name.clone_from(&begun.name);
-            update.sub_type = Some(begun.sub_type.clone().into_owned());
-            update.seconds = begun.seconds;
-        }
-        update
-    }
-
-    /// Whether the batch holds something that must be durable before the guest goes on: contexts and cancellations ride
-    /// with whatever is sent next.
-    fn urgent(&self) -> bool {
-        self.batch
-            .iter()
-            .any(|update| update.operation_type != OperationType::Context && update.action != OperationAction::Cancel)
-    }
-
-    /// Makes the batch durable and learns what changed. `Ok(false)`: nothing was to be sent, or nothing may be.
-    pub(crate) fn flush(&mut self) -> Result<bool, Stop> {
-        if self.batch.is_empty() { Ok(false) } else { self.checkpoint() }
-    }
-
-    /// The same, even if there is nothing to make durable: the service says what else has changed.
-    fn checkpoint(&mut self) -> Result<bool, Stop> {
-        let Mode::Live { backend, token } = &mut self.mode else { return Ok(false) };
-        hit(Failpoint::BeforeCommit);
-        let journal = self.calls.journal();
-        let updates = std::mem::take(&mut self.batch);
-        let request = |updates| CheckpointRequest {
-            checkpoint_token: token.clone(),
-            updates,
-            client_token: None,
-            journal: Some(journal),
-        };
-        let is_cancel = |update: &OperationUpdate| update.action == OperationAction::Cancel;
-        let apart = updates.iter().any(is_cancel).then(|| updates.iter().cloned().partition::<Vec<_>, _>(is_cancel));
-        let mut answer = backend.checkpoint(&self.arn, request(updates));
-        let mut refused = Vec::new();
-        if let (Err(ServiceError::InvalidParameterValue(message)), Some((cancels, others))) = (&answer, apart)
-            && message.starts_with("Cannot cancel a WAIT")
-        {
-            // A timer fired before the guest's cancellation got there: there is nothing left to cancel. The answer says
-            // which; the other cancellations follow with the next batch.
-            answer = backend.checkpoint(&self.arn, request(others));
-            refused = cancels;
-        }
-        hit(Failpoint::AfterCommit);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if error.is_invalid_token() => return Err(self.halt(Halt::Revoked)),
-            Err(error) => return Err(self.halt(Halt::Service(error))),
-        };
-        self.checkpoints.push(journal);
-        for operation in answer.changed {
-            self.observer.changed(&operation);
-            self.learn(operation);
-        }
-        let open = |update: &OperationUpdate| {
-            self.recorded.get(&update.id).is_some_and(|recorded| recorded.status == OperationStatus::Started)
-        };
-        self.batch = refused.into_iter().filter(open).collect();
-        match answer.checkpoint_token {
-            Some(new) => {
-                if let Mode::Live { token, .. } = &mut self.mode {
-                    *token = new;
-                }
-                Ok(true)
-            }
-            None => Err(self.halt(Halt::Revoked)),
-        }
-    }
-
-    fn learn(&mut self, operation: Arc<Operation>) {
-        let id = operation.id.clone();
-        let ready = operation.operation_type == OperationType::Step && operation.status == OperationStatus::Ready;
-        self.recorded.update(operation);
-        if let Some(number) = self.unrecorded.remove(&id) {
-            self.recorded.claim(&id, number);
-        }
-        if let (true, Some(number)) = (ready, self.recorded.claim_of(&id)) {
-            let begun = &mut self.begun[number as usize - 1];
-            begun.start_sent = false;
-            if begun.cancelled {
-                return;
-            }
-            if begun.fetch.is_some() {
-                self.fetches.wait(number);
-            } else {
-                self.runnable.insert(number);
-            }
-        }
-    }
-
     /// The next end in the order of the log, if there is one for this guest.
     fn deliver(&mut self) -> Result<Option<Event>, Stop> {
         // What a blocking call waits for is handed over by that.
@@ -519,29 +378,6 @@ impl WorkflowHost {
         Ok(None)
     }
 
-    /// Nothing recorded is left to hand over: whatever the log still has, the guest must have begun by now.
-    fn check_claims(&mut self) -> Result<(), Stop> {
-        if self.checked_claims {
-            return Ok(());
-        }
-        self.checked_claims = true;
-        if let Some(operation) = self.recorded.unclaimed() {
-            let divergence = Divergence::Missing { id: operation.id.clone(), recorded: describe_recorded(operation) };
-            return Err(self.diverged(divergence));
-        }
-        self.check_journal()?;
-        match self.calls.ahead() {
-            Some(mismatch) => Err(self.other_calls(mismatch)),
-            None => Ok(()),
-        }
-    }
-
-    /// The run is over: the log may not have anything beyond.
-    pub(crate) fn check_end(&mut self) -> Result<(), Stop> {
-        self.checked_claims = false;
-        self.check_claims()
-    }
-
     /// Whether the next attempt of this step was started by an earlier run that died in its body.
     fn interrupted(&self, number: u64) -> bool {
         let begun = &self.begun[number as usize - 1];
@@ -570,18 +406,6 @@ impl WorkflowHost {
     /// `next` handed out an attempt, but its body could not be sealed and never ran.
     pub(crate) fn body_never_opened(&mut self) {
         self.body = None;
-    }
-
-    /// The body died with its instance: its START becomes durable, so that the next run knows the attempt for lost.
-    pub(crate) fn flush_interrupted(&mut self) -> Result<(), Stop> {
-        if let Some((number, _)) = self.body
-            && !self.begun[number as usize - 1].start_sent
-            && !self.interrupted(number)
-        {
-            let start = self.update(number, OperationAction::Start);
-            self.batch.push(start);
-        }
-        self.flush().map(drop)
     }
 
     /// Nothing can go on in this run: suspended, unless nothing ever will.
