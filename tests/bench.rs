@@ -5,6 +5,13 @@
 //! The floor is a bare loop of SQLite commits of rows as long as ours, at the same durability, in the same directory,
 //! in turns with what is measured. Absolute figures say little; the ratios are the point.
 
+#[path = "bench/http.rs"]
+mod http;
+#[path = "bench/sealing.rs"]
+mod sealing;
+#[path = "bench/verification.rs"]
+mod verification;
+
 use everstep::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
 use everstep::worker::{Environment, Observer, Silent, Verify, Worker};
 use everstep_core::protocol::{ExecutionArn, ExecutionConfig, ExecutionStatus};
@@ -30,7 +37,7 @@ fn main() {
     let bench = Bench { wasm, directory: directory.path().to_owned() };
     println!("{:48} {:>14} {:>14} {:>8}", "", "everstep", "floor", "ratio");
     let only = std::env::args().nth(1).filter(|word| !word.starts_with("--"));
-    let all: [Line; 7] = [
+    let all: [Line; 11] = [
         ("sequential", Bench::sequential),
         ("at-once", Bench::at_once),
         ("replay", Bench::replay),
@@ -38,6 +45,10 @@ fn main() {
         ("recovery", Bench::recovery),
         ("cold", Bench::cold),
         ("log", Bench::log),
+        ("sealing", Bench::sealing),
+        ("disturbed", Bench::disturbed),
+        ("shadow", Bench::shadow),
+        ("http", Bench::http),
     ];
     for (name, line) in all {
         if only.as_deref().is_none_or(|only| only == name) {
@@ -91,13 +102,18 @@ impl Bench {
     }
 
     fn start(&self, embedded: &Embedded, name: &str, steps: u64, waits: u64) -> ExecutionArn {
+        self.begin(embedded, name, &serde_json::json!({"steps": steps, "waits": waits}))
+    }
+
+    /// Starts an execution with what the guest's `Input` says.
+    fn begin(&self, embedded: &Embedded, name: &str, input: &serde_json::Value) -> ExecutionArn {
         let component = embedded.add_component(&self.wasm).expect("a workflow");
         let config = ExecutionConfig { max_operations: 1_000_000, ..ExecutionConfig::default() };
         let started = embedded.start(StartExecution {
             function: "bench".into(),
             version: "$LATEST".into(),
             name: Some(name.into()),
-            input: Some(format!("{{\"steps\":{steps},\"waits\":{waits}}}")),
+            input: Some(input.to_string()),
             component,
             config,
             seed: None,
@@ -312,10 +328,22 @@ fn timed(work: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
+/// One figure a round.
+type Measured = Vec<f64>;
+
+fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Measured = figures.into_iter().collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 fn finish(embedded: &Embedded, arn: &ExecutionArn, verify: Verify) {
+    finish_in(embedded, arn, &Environment { verify, ..Environment::default() });
+}
+
+fn finish_in(embedded: &Embedded, arn: &ExecutionArn, environment: &Environment) {
     let observer: Arc<dyn Observer> = Arc::new(Silent);
-    let environment = Environment { verify, ..Environment::default() };
-    let driven = embedded.drive(arn, &environment, &observer, None).expect("driven");
+    let driven = embedded.drive(arn, environment, &observer, None).expect("driven");
     assert_eq!(driven, Driven::Closed(ExecutionStatus::Succeeded));
 }
 

@@ -36,7 +36,7 @@ struct Everstep {
 #[derive(Subcommand)]
 enum Verb {
     /// Run a workflow durably to its result; run it again under the same name and it resumes
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// List executions, newest first
     List(list::List),
     /// Show one execution: its operations, as text or a page, or its whole history

@@ -24,6 +24,9 @@ use wasmtime_wasi::p2::bindings::sync::CommandPre;
 /// How often running guests look whether they are over their time.
 const TICK: Duration = Duration::from_millis(50);
 
+/// The interpreter's instruction set on machines with little-endian words of 64 bits, as far as it has one of its own.
+const INTERPRETER: &str = "pulley64";
+
 /// The engine with everything that can be linked, shared by all runs of a process.
 #[derive(Clone)]
 pub struct Sandbox {
@@ -86,7 +89,20 @@ impl Sandbox {
     /// `cache`: directory for native code, made (mode 0700) if missing; none: compile every time. A directory that
     /// others can write to is not used.
     pub fn new(cache: Option<PathBuf>) -> Result<Self, SandboxError> {
-        let engine = Engine::new(&config())?;
+        Self::configured(&config(), cache)
+    }
+
+    /// Compiles to the bytecode of wasmtime's portable interpreter instead of native code, with everything else as in
+    /// [`Sandbox::new`], so that whatever runs does and leaves the same: for comparing the two, and for machines that
+    /// Cranelift has no native code for. Some ten times slower. Both may share a cache.
+    pub fn interpreted(cache: Option<PathBuf>) -> Result<Self, SandboxError> {
+        let mut config = config();
+        config.target(INTERPRETER)?;
+        Self::configured(&config, cache)
+    }
+
+    fn configured(config: &Config, cache: Option<PathBuf>) -> Result<Self, SandboxError> {
+        let engine = Engine::new(config)?;
         let mut linker = Linker::new(&engine);
         crate::wasi::add_to_linker(&mut linker)?;
         durable::add_to_linker(&mut linker)?;
@@ -137,7 +153,7 @@ impl Sandbox {
         Ok(CompiledWorkflow { pre, shape: Arc::new(shape) })
     }
 
-    /// Names digest, wasmtime version, flags and CPU features (the latter three through wasmtime's hash).
+    /// Names digest, wasmtime version, target, flags and CPU features (all but the first through wasmtime's hash).
     fn cache_key(&self, wasm: &[u8]) -> String {
         struct Sha(Sha256);
         impl Hasher for Sha {

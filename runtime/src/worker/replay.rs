@@ -1,7 +1,9 @@
 //! Offline replay: a stored log is run again in a fresh instance, with every effect cut off and everything compared.
 
 use super::host::WorkflowHost;
-use super::{Backend, Diverged, Divergence, Environment, Observer, Worker, conclude, divergence_of, own, summary};
+use super::{
+    Backend, Diverged, Divergence, Environment, FinalMemory, Observer, Worker, conclude, divergence_of, own, summary,
+};
 use everstep_core::protocol::{
     CheckpointRequest, CheckpointResponse, ComponentDigest, Event, ExecutionArn, ExecutionStatus, Invocation,
     InvocationOutput, ServiceError, Transition,
@@ -54,6 +56,15 @@ impl Worker {
     /// the replay ended; for an execution that something else than its workflow ended (a timeout, a stop, faults of
     /// its host) that is where it stood then, so comparing it with the recorded error is the caller's business.
     pub fn replay(&self, workflow: &CompiledWorkflow, log: &[Transition]) -> Result<InvocationOutput, ReplayError> {
+        self.replay_to_memory(workflow, log).map(|(output, _)| output)
+    }
+
+    /// As [`Worker::replay`], with the memory that the replay left: the same wherever the log is replayed.
+    pub fn replay_to_memory(
+        &self,
+        workflow: &CompiledWorkflow,
+        log: &[Transition],
+    ) -> Result<(InvocationOutput, FinalMemory), ReplayError> {
         let execution = Execution::fold(ExecutionKey(0), log)?;
         let recorded = execution_end(log);
         let ended_otherwise = |requested: String| Divergence::End {
@@ -67,6 +78,7 @@ impl Worker {
         let observer = self.observer.clone();
         let guest = self.guest(host.started(), Arc::new(move |stream, bytes: &[u8]| observer.output(stream, bytes)));
         let run = guest.run(workflow, Box::new(host));
+        let memory = FinalMemory { memory: run.memory, from: run.memory_from };
         let mut host = own(run.host);
         if let Some(diverged) = divergence_of(&mut host, &run.backtrace) {
             return Err(ReplayError::Diverged(diverged));
@@ -85,7 +97,7 @@ impl Worker {
         }
         match divergence_of(&mut host, &run.backtrace) {
             Some(diverged) => Err(ReplayError::Diverged(diverged)),
-            None => Ok(output),
+            None => Ok((output, memory)),
         }
     }
 }

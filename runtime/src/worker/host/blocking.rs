@@ -123,19 +123,20 @@ impl WorkflowHost {
             return Ok(Some(Woken::Deadline(timer.deadline)));
         }
         self.timer = timer.map(|timer| (timer.deadline, timer.number));
-        let (entry, outcome) = match outcome {
+        let outcome = match outcome {
             Some(Outcome::Succeeded(Some(result))) => {
                 let response = fetch::decode(&result).ok_or_else(|| self.damaged(number))?;
-                (self.calls.call(Call::Fetched).word(number).text(&result), Ok(response))
+                self.calls.call(Call::Fetched).word(number).text(&result);
+                Ok(response)
             }
             Some(Outcome::Failed(_)) => {
                 let code = self.recorded.get(&id).and_then(|operation| operation.error.as_ref()).map(fetch::code_of);
                 let code = code.unwrap_or_else(|| "internal-error".to_owned());
-                (self.calls.call(Call::Fetched).word(number).text(&code), Err(code))
+                self.calls.call(Call::Fetched).word(number).text(&code);
+                Err(code)
             }
             _ => return Err(self.damaged(number)),
         };
-        drop(entry);
         self.check_journal()?;
         Ok(Some(Woken::Fetched(number, outcome)))
     }

@@ -303,12 +303,12 @@ impl WorkflowHost {
                 return self.attempt_failed(number, error, again, None);
             }
         };
-        if RETRIED.contains(&response.status) {
-            if let Some(delay) = self.retry_delay(number, retry_after(&response)) {
-                let message = format!("the server answered with status {}", response.status);
-                let error = self.failure(number, "internal-error", message);
-                return self.retry(number, delay, error);
-            }
+        if RETRIED.contains(&response.status)
+            && let Some(delay) = self.retry_delay(number, retry_after(&response))
+        {
+            let message = format!("the server answered with status {}", response.status);
+            let error = self.failure(number, "internal-error", message);
+            return self.retry(number, delay, error);
         }
         let Some(fetch) = &self.begun[number as usize - 1].fetch else { return Ok(()) };
         match fetch::encode(&fetch.requested, &response) {

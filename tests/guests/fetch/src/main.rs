@@ -1,5 +1,8 @@
 //! HTTP requests of a workflow, one kind a case. The input says which case and where the server is.
 
+mod alone;
+mod order;
+
 use everstep_sdk as durable;
 use everstep_sdk::http::Request;
 use everstep_sdk::{DurableContext, JitterStrategy, OperationErrorKind, RetryStrategyConfig};
@@ -12,11 +15,18 @@ use std::time::Duration;
 #[derive(serde::Deserialize)]
 struct Input {
     case: String,
+    #[serde(default)]
     server: String,
+    /// `METHOD URL`, for the case `listed`.
+    #[serde(default)]
+    requests: Vec<String>,
+    /// What is sent, for the case `edited`.
+    #[serde(default)]
+    sends: Vec<String>,
 }
 
 async fn handler(input: Input, ctx: DurableContext) -> Result<Value, durable::BoxError> {
-    let Input { case, server } = input;
+    let Input { case, server, requests, sends } = input;
     match case.as_str() {
         "mixed" => mixed(&ctx, &server).await,
         "many" => many(&ctx, &server).await,
@@ -28,6 +38,14 @@ async fn handler(input: Input, ctx: DurableContext) -> Result<Value, durable::Bo
         "refused" => refused(&ctx, &server).await,
         "in-body" => in_body(&ctx, server).await,
         "large" => large(&ctx, &server).await,
+        "listed" => alone::listed(&ctx, requests).await,
+        "edited" => alone::edited(&ctx, &sends).await,
+        "timeout" => alone::timeout(&ctx, &server).await,
+        "patient" => alone::patient(&ctx, &server).await,
+        "stuck" => alone::stuck(&ctx, &server).await,
+        "nested" => order::nested(&ctx, &server).await,
+        "chosen" => order::chosen(&ctx, &server).await,
+        "tie" => order::tie(&ctx, &server).await,
         "one" => {
             let path = format!("{server}/echo?secret=1");
             let request = Request::get(path).header("authorization", "Bearer 12345").header("x-kind", "one");

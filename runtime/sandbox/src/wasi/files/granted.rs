@@ -120,7 +120,9 @@ impl Granted {
     pub(super) fn delete(table: &mut ResourceTable, granted: Resource<Self>) -> wasmtime::Result<()> {
         match table.delete(granted)?.behind {
             Behind::Real(real) => drop(table.delete(real)?),
-            Behind::Nothing(nothing) => drop(table.delete(nothing)?),
+            Behind::Nothing(nothing) => {
+                table.delete(nothing)?;
+            }
         }
         Ok(())
     }

@@ -98,6 +98,8 @@ fn names_are_given_changed_and_taken() {
     let start = ["a/", "a/x", "b/", "b/y", "empty/", "file"];
     // What is done, and the tree then or why not.
     type Step = fn(&mut Tree) -> Result<(), ErrorCode>;
+    /// What there is afterwards, or the refusal.
+    type Then<'a> = Result<&'a [&'a str], ErrorCode>;
     let rename = |old, new| move |tree: &mut Tree| tree.rename((ROOT, old), (ROOT, new), NOW);
     let check =
         |what: &str, step: &dyn Fn(&mut Tree) -> Result<(), ErrorCode>, expected: Result<&[&str], ErrorCode>| {
@@ -113,7 +115,7 @@ fn names_are_given_changed_and_taken() {
             }
         };
     let unchanged = ["a/", "a/x=a/x", "b/", "b/y=b/y", "empty/", "file=file"];
-    let moves: [(&str, &str, Result<&[&str], ErrorCode>); 15] = [
+    let moves: [(&str, &str, Then<'_>); 15] = [
         ("file", "new", Ok(&["a/", "a/x=a/x", "b/", "b/y=b/y", "empty/", "new=file"])),
         ("file", "a/x", Ok(&["a/", "a/x=file", "b/", "b/y=b/y", "empty/"])),
         ("file", "file", Ok(&unchanged)),
@@ -133,7 +135,7 @@ fn names_are_given_changed_and_taken() {
     for (old, new, expected) in moves {
         check(&format!("{old} to {new}"), &rename(old, new), expected);
     }
-    let steps: [(&str, Step, Result<&[&str], ErrorCode>); 10] = [
+    let steps: [(&str, Step, Then<'_>); 10] = [
         ("unlink", |tree| tree.unlink(ROOT, "a/x", NOW), Ok(&["a/", "b/", "b/y=b/y", "empty/", "file=file"])),
         ("unlink a directory", |tree| tree.unlink(ROOT, "empty", NOW), Err(IsDirectory)),
         ("unlink with a slash", |tree| tree.unlink(ROOT, "file/", NOW), Err(NotDirectory)),
