@@ -21,5 +21,8 @@ mod told;
 
 #[path = "languages/plain.rs"]
 mod plain;
+#[path = "http/server.rs"]
+#[allow(dead_code)]
+mod server;
 #[path = "languages/steps.rs"]
 mod steps;

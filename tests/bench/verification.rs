@@ -6,8 +6,8 @@ use everstep::worker::Verify;
 use everstep_core::store::memory::MemoryStore;
 use std::sync::Arc;
 
-const STEPS: u64 = 500;
-const ROUNDS: usize = 25;
+const STEPS: u64 = 250;
+const ROUNDS: usize = 31;
 
 impl Bench {
     /// Executions of sequential steps, verified and not, in turns: the difference as a part of the durable step that is

@@ -1,8 +1,8 @@
 //! A server whose answers depend on nothing but the request, and which remembers what it was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Clone)]
@@ -19,6 +19,8 @@ struct Seen {
     gate: usize,
     /// Headers of the last request.
     headers: String,
+    /// Requests in reverse, by number: the client has their answer.
+    over: BTreeSet<usize>,
 }
 
 struct Asked {
@@ -30,7 +32,11 @@ struct Asked {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("a port");
         let server = Self { address: listener.local_addr().expect("an address"), state: Arc::default() };
         let accepting = server.clone();
         std::thread::spawn(move || {
@@ -62,6 +68,26 @@ impl Server {
 
     pub(crate) fn last_headers(&self) -> String {
         self.state.0.lock().unwrap().headers.clone()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    fn when(&self, ready: impl Fn(&Seen) -> bool) {
+        let (seen, came) = &*self.state;
+        drop(came.wait_while(seen.lock().unwrap(), |seen| !ready(seen)).unwrap());
+    }
+
+    /// Answers, and closes the connection: the client closes it too once it has the answer.
+    fn answer_at_last(&self, mut stream: &TcpStream, number: usize) -> std::io::Result<()> {
+        write(stream, 200, "connection: close\r\n", b"")?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.read(&mut [0])?;
+        let (seen, came) = &*self.state;
+        seen.lock().unwrap().over.insert(number);
+        came.notify_all();
+        Ok(())
     }
 
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
@@ -109,6 +135,16 @@ impl Server {
                 came.notify_all();
                 drop(came.wait_while(seen, |seen| seen.gate < wanted).unwrap());
                 write(stream, 200, "", b"through")
+            }
+            // Of requests 0 to `of`, each is answered once the client has the answer to the next one.
+            ["reversed", number, of] => {
+                let (number, of): (usize, usize) = (number.parse().unwrap_or(0), of.parse().unwrap_or(0));
+                self.when(|seen| number + 1 >= of || seen.over.contains(&(number + 1)));
+                self.answer_at_last(stream, number)
+            }
+            ["when-over", of] => {
+                self.when(|seen| seen.over.len() >= of.parse().unwrap_or(0));
+                write(stream, 200, "", b"")
             }
             // Never answered: the client goes away at last.
             ["silence"] => {

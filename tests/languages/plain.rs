@@ -2,6 +2,7 @@
 
 use crate::log::{Log, compiled};
 use crate::process::{Case, Until};
+use crate::server::Server;
 use crate::story::{Story, oracle, sweep};
 use crate::support::Place;
 use serde_json::Value;
@@ -58,4 +59,25 @@ fn a_python_program() {
 #[test]
 fn a_javascript_program() {
     runs_and_replays("languages/javascript/reminders", 8);
+}
+
+/// JavaScript's own `fetch`, several at once: each is a step, recorded and replayed.
+#[test]
+fn a_javascript_program_that_fetches() {
+    let guest = "languages/steps/fetch";
+    compiled(guest);
+    let server = Server::start();
+    let case = Case::new(guest, &["--allow-http", &server.authority(), "--", &server.url()]);
+    let place = Place::new();
+    case.live_in(&place, Until::TheEnd, &[]);
+    let live = Log::of(&place, guest);
+    live.replay(guest);
+    let result: Value = serde_json::from_str(&live.result().expect("a result")).expect("JSON");
+    assert_eq!(result["all"][1], serde_json::json!([200, 100_000]));
+    assert_eq!(result["order"].as_array().map(Vec::len), Some(3));
+    let again = result["again"].as_str().expect("text");
+    assert_eq!(server.hits(&format!("GET {again}")), 1, "a replay asks nobody");
+
+    let (_, seen) = sweep(&case);
+    assert!(seen.kills.into_inner() >= 8, "the failpoints are not reached any more");
 }

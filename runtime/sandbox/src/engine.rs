@@ -262,6 +262,15 @@ fn private_directory(directory: &Path) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// Both may share a cache: neither takes the other's code for its own.
+    #[test]
+    fn the_interpreter_interprets_and_its_code_has_names_of_its_own() {
+        let (native, interpreted) = (Sandbox::new(None).unwrap(), Sandbox::interpreted(None).unwrap());
+        assert!(interpreted.engine.is_pulley());
+        assert_ne!(native.cache_key(b"a component"), interpreted.cache_key(b"a component"));
+        assert_eq!(native.cache_key(b"a component"), Sandbox::new(None).unwrap().cache_key(b"a component"));
+    }
+
     #[test]
     fn a_cached_shape_is_the_shape() {
         let reasons = [None, Some("it has 2 linear memories instead of one".to_owned())];

@@ -241,6 +241,9 @@ impl Run {
         for address in &self.allow_net {
             hint += &format!(" --allow-net {address}");
         }
+        for rule in &self.allow_http {
+            hint += &format!(" --allow-http {}", shell_quoted(Path::new(&rule.to_string())));
+        }
         for option in self.files.hint() {
             hint += &format!(" {option}");
         }

@@ -95,12 +95,7 @@ impl Requested {
         }
         let digest = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let end = request.url.find(['?', '#']).unwrap_or(request.url.len());
-        let mut url = request.url[..end].to_owned();
-        if let Some((scheme, rest)) = request.url[..end].split_once("://") {
-            let authority = rest.find('/').unwrap_or(rest.len());
-            let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
-            url = format!("{scheme}://{}", &rest[host..]);
-        }
+        let url = without_user(&request.url[..end]);
         Self { method: request.method.clone(), url, digest }
     }
 
@@ -125,6 +120,19 @@ impl std::fmt::Display for Requested {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} (digest {} of all of it)", self.method, self.url, self.digest)
     }
+}
+
+/// A URL without its user and password, wherever a lenient parser would find them: to it slashes more or less mean
+/// nothing, as in `http:user:password@host`.
+fn without_user(url: &str) -> String {
+    let scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let Some((scheme, rest)) = url.split_once("://").filter(|(text, _)| scheme(text)) else {
+        return url[url.rfind('@').map_or(0, |at| at + 1)..].to_owned();
+    };
+    let (slashes, rest) = rest.split_at(rest.find(|c| !"/\\\t\r\n".contains(c)).unwrap_or(rest.len()));
+    let authority = rest.find('/').unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{slashes}{}", &rest[host..])
 }
 
 fn is_sensitive(name: &str) -> bool {
@@ -232,6 +240,18 @@ mod tests {
         assert_eq!(back.trailers, [("sum".to_owned(), b"7".to_vec())]);
         let large = Response { body: vec![b'"'; 600 << 10].into(), ..response };
         assert!(encode(&requested, &large).is_err(), "what JSON makes of it counts");
+    }
+
+    #[test]
+    fn users_are_left_out_however_the_url_is_written() {
+        let url = |url: &str| Requested::of(&request(url, &[], b"")).url;
+        assert_eq!(url("http://u:p@host:1/a@b?c"), "http://host:1/a@b");
+        assert_eq!(url("http:////u:p@host/a@b"), "http:////host/a@b");
+        for lenient in ["http:u:p@host/", "http:/u:p@host/", "http:\\\\u:p@host/", "http:u:p@host/", "//u:p@host/"] {
+            assert_eq!(url(lenient), "host/", "{lenient}");
+        }
+        assert_eq!(url("http:u:p@host/://"), "host/://");
+        assert_eq!(url(":"), ":");
     }
 
     #[test]

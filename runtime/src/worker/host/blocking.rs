@@ -42,14 +42,14 @@ impl WorkflowHost {
                 return Err(Stop::Suspend);
             }
             self.send_fetches()?;
-            if self.fetches.any_in_flight() {
+            if self.fetches.any_under_way() {
                 let patience = asleep_until.filter(|_| !self.environment.simulated);
                 if self.flush()? || self.await_fetches(patience)? {
                     continue;
                 }
             }
             if let Some(timer) = timer.as_ref().filter(|timer| !timer.durable) {
-                if !self.fetches.any_in_flight() {
+                if !self.fetches.any_under_way() {
                     self.observer.sleeping(timer.remaining);
                     self.environment.pause(timer.remaining);
                 }

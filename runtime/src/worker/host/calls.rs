@@ -136,7 +136,7 @@ impl Host for WorkflowHost {
                 continue;
             }
             let Some(number) = self.runnable.first().copied() else {
-                if self.flush()? || (self.fetches.any_in_flight() && self.await_fetches(None)?) {
+                if self.flush()? || (self.fetches.any_under_way() && self.await_fetches(None)?) {
                     continue;
                 }
                 return Err(self.suspended());

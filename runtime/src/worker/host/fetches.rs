@@ -78,8 +78,8 @@ impl Fetches {
         self.bodies.remove(&number);
     }
 
-    pub(super) fn any_in_flight(&self) -> bool {
-        !self.in_flight.is_empty()
+    pub(super) fn any_under_way(&self) -> bool {
+        !self.in_flight.is_empty() || !self.early.is_empty()
     }
 
     fn sender(&mut self) -> Sender<Arrival> {
@@ -94,15 +94,19 @@ impl Fetches {
     }
 
     /// What has arrived, all of it, oldest operation first. Waits until `deadline` for the first (none: as long as it
-    /// takes). With `in_order` no request overtakes one that was begun earlier.
+    /// takes). With `in_order` one at a time, and none overtakes one that was begun earlier.
     fn take(&mut self, deadline: Option<Instant>, in_order: bool) -> Vec<Arrival> {
         loop {
             while let Some(arrival) = self.arrivals.as_ref().and_then(|(_, arrivals)| arrivals.try_recv().ok()) {
                 self.arrived(arrival);
             }
-            let first = self.in_flight.keys().next().copied().filter(|_| in_order).unwrap_or(u64::MAX);
-            let later = self.early.split_off(&first);
-            let taken = std::mem::replace(&mut self.early, later);
+            let taken = if in_order {
+                let first_awaited = self.in_flight.keys().next().copied().unwrap_or(u64::MAX);
+                let its_turn = self.early.first_entry().filter(|early| *early.key() < first_awaited);
+                its_turn.map(|early| early.remove_entry()).into_iter().collect()
+            } else {
+                std::mem::take(&mut self.early)
+            };
             if !taken.is_empty() || self.in_flight.is_empty() {
                 return taken.into_iter().collect();
             }
@@ -274,7 +278,7 @@ impl WorkflowHost {
 
     /// Puts into the batch what has arrived by now. In a simulation nothing has: how fast a server is must not show.
     pub(super) fn collect_fetches(&mut self) -> Result<(), Stop> {
-        if self.environment.simulated || !self.fetches.any_in_flight() {
+        if self.environment.simulated || !self.fetches.any_under_way() {
             return Ok(());
         }
         for (number, result) in self.fetches.take(Some(Instant::now()), false) {

@@ -31,7 +31,6 @@ enum LastBody {
     /// There is no such step.
     #[default]
     Absent,
-    Plain,
     /// It connects to this address, and closes the connection.
     Connects(String),
     /// It connects to this address, and leaves the connection open.
@@ -63,16 +62,19 @@ async fn handler(input: Input, ctx: DurableContext) -> Result<u64, BoxError> {
     }
     match input.body {
         LastBody::Absent => {}
-        LastBody::Plain => ctx.step(|_| async { Ok(()) }).await?,
-        LastBody::Connects(address) => {
-            ctx.step(move |_| async move { Ok(drop(TcpStream::connect(address)?)) }).await?;
-        }
-        LastBody::Leaks(address) => {
-            ctx.step(move |_| async move { Ok(std::mem::forget(TcpStream::connect(address)?)) }).await?;
-        }
+        LastBody::Connects(address) => connects(&ctx, address, drop).await?,
+        LastBody::Leaks(address) => connects(&ctx, address, std::mem::forget).await?,
     }
     for _ in 0..input.waits {
         ctx.wait(Duration::from_secs(1)).await?;
     }
     Ok(sum)
+}
+
+async fn connects(ctx: &DurableContext, address: String, then: fn(TcpStream)) -> Result<(), BoxError> {
+    let connected = ctx.step(move |_| async move {
+        then(TcpStream::connect(address)?);
+        Ok(())
+    });
+    Ok(connected.await?)
 }

@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Fails once, and is tried again in an hour.
 async fn second_time_lucky(ctx: &DurableContext, name: &str, semantics: StepSemantics) -> Result<u32, BoxError> {
-    let step = ctx.step(|step| async move {
+    let step = ctx.step(move |step| async move {
         match (step.attempt(), semantics) {
             (1, StepSemantics::AtMostOncePerRetry) => panic!("the first attempt dies"),
             (1, _) => Err("the first attempt fails".into()),
@@ -62,11 +62,11 @@ pub(crate) async fn ties(ctx: &DurableContext) -> Result<Value, BoxError> {
     while let Some(number) = ends.next().await {
         order.push(number?);
     }
-    let open = select(pin!(ctx.wait(HOUR).future()), pin!(ctx.wait(HOUR).future())).await;
-    let open = matches!(open, Either::Left(_));
+    let tie = (pin!(ctx.wait(HOUR).future()), pin!(ctx.wait(HOUR).future()));
+    let first = matches!(select(tie.0, tie.1).await, Either::Left(_));
     let joined = join_all((0..3).map(|n| ctx.step(move |_| async move { Ok(n) }).name(format!("joined {n}")).future()));
     let joined: Vec<i32> = joined.await.into_iter().collect::<Result<_, _>>()?;
-    Ok(json!([decided, at_once, order, open, joined, child.await?]))
+    Ok(json!([decided, at_once, order, first, joined, child.await?]))
 }
 
 /// The workflow itself fails, with what it caught and what it did not.

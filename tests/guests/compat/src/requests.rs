@@ -61,8 +61,9 @@ pub(crate) async fn fetches(ctx: &DurableContext, server: &str) -> Result<Value,
 
 /// A request that is never answered has lost against a timer before the suspension.
 pub(crate) async fn race(ctx: &DurableContext, server: &str) -> Result<Value, BoxError> {
-    let silent = pin!(ctx.fetch(format!("{server}/silence")).name("silent").future());
-    let timer = pin!(ctx.wait(Duration::from_secs(1)).name("patience").future());
+    let silent = ctx.fetch(format!("{server}/silence")).name("silent").future();
+    let timer = ctx.wait(Duration::from_secs(1)).name("patience").future();
+    // The loser is dropped with the answer: nobody waits for it any more.
     let winner = match select(silent, timer).await {
         Either::Left(_) => "answer",
         Either::Right(_) => "timer",

@@ -94,8 +94,8 @@ pub(crate) async fn chance(ctx: &DurableContext) -> Result<Value, BoxError> {
     let nan = black_box(f64::from_bits(0xfff4_0000_0000_0001)) * black_box(3.0);
     let floats = [nan, black_box(0.0) / black_box(-0.0), black_box(-1_f64).sqrt(), 2_f64.powf(0.5), 1e300_f64.sin()];
     Ok(json!({
-        "order": order,
-        "other": Uuid::new_v4(),
+        "order": order.to_string(),
+        "other": Uuid::new_v4().to_string(),
         "keys": prices.keys().collect::<Vec<_>>(),
         "set": set.iter().collect::<Vec<_>>(),
         "total": total,
