@@ -24,7 +24,7 @@ use wasmtime_wasi::p2::bindings::sync::CommandPre;
 /// How often running guests look whether they are over their time.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The interpreter's instruction set on machines with little-endian words of 64 bits, as far as it has one of its own.
+/// The interpreter's instruction set, for machines with little-endian words of 64 bits: all that Everstep runs on.
 const INTERPRETER: &str = "pulley64";
 
 /// The engine with everything that can be linked, shared by all runs of a process.
@@ -93,8 +93,8 @@ impl Sandbox {
     }
 
     /// Compiles to the bytecode of wasmtime's portable interpreter instead of native code, with everything else as in
-    /// [`Sandbox::new`], so that whatever runs does and leaves the same: for comparing the two, and for machines that
-    /// Cranelift has no native code for. Some ten times slower. Both may share a cache.
+    /// [`Sandbox::new`], so that whatever runs does and leaves the same: for comparing the two, and for machines
+    /// that may not make native code. It computes far more slowly. Both may share a cache.
     pub fn interpreted(cache: Option<PathBuf>) -> Result<Self, SandboxError> {
         let mut config = config();
         config.target(INTERPRETER)?;

@@ -49,11 +49,15 @@ async fn branch(
         note(format!("{n} {status}"));
     }
     // A body runs while the request is under way, and nothing that is under way ends before it.
-    let silent = pin!(ctx.fetch(format!("{server}/silence?{name}")).name("silent").future());
+    // It is dropped there and then: in simulated time nothing later would overtake it.
+    let silent = ctx.fetch(format!("{server}/silence?{name}")).name("silent").future();
     let step = pin!(ctx.step(|_| async { Ok(2_u32) }).name("quick").future());
     match select(silent, step).await {
         Either::Left(_) => note("answered".into()),
-        Either::Right((two, _)) => note(format!("stepped {}", two?)),
+        Either::Right((two, silent)) => {
+            drop(silent);
+            note(format!("stepped {}", two?));
+        }
     }
     let answer = pin!(ctx.fetch(url("raced")).future());
     let wait = pin!(ctx.wait(Duration::from_secs(3600)).name("long").future());
