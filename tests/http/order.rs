@@ -39,7 +39,7 @@ fn the_server_s_order_is_the_order_of_every_replay() {
     assert_eq!(result, r#"[[5,4,3,2,1,0],"/echo?order=5-4-3-2-1-0"]"#);
     whole.replays(result);
     for n in 0..6 {
-        assert_eq!(whole.server.hits(&format!("GET /reversed/{n}/6")), 1);
+        assert_eq!(whole.server.hits(&format!("GET /chosen/{n}/6")), 1);
     }
     let mut kills = 0;
     for point in ["before-commit", "after-commit", "in-body"] {

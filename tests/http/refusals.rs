@@ -39,18 +39,17 @@ fn a_rule_for_every_host_reaches_no_address_that_is_not_public() {
         at("[::]"),
         "GET http://169.254.169.254/latest/meta-data?secret=query-12345".to_owned(),
     ];
-    let invalid =
-        [at("user:pass-12345@127.0.0.1"), at("pass-12345@[::1]"), at("127.0.0.1").replace("//", "user:pass-12345@")];
+    let invalid = [at("user:pass-12345@127.0.0.1"), at("pass-12345@[::1]")];
     let requests: Vec<String> = prohibited.iter().chain(&invalid).cloned().collect();
 
     let (execution, outside, inside) = listed(server.clone(), &["http://*:*"], &requests);
     for ((request, outside), inside) in requests.iter().zip(&outside).zip(&inside) {
         let (code, in_body) = match prohibited.contains(request) {
-            true => ("destination-IP-prohibited: ", &["DestinationIpProhibited"][..]),
-            false => ("HTTP-request-URI-invalid: ", &["HttpRequestUriInvalid", "is no absolute"][..]),
+            true => ("destination-IP-prohibited: ", "DestinationIpProhibited"),
+            false => ("HTTP-request-URI-invalid: ", "HttpRequestUriInvalid"),
         };
         assert!(outside.starts_with(code), "{request}: {outside}");
-        assert!(in_body.iter().any(|text| inside.contains(text)), "{request}: {inside}");
+        assert!(inside.contains(in_body), "{request}: {inside}");
     }
     assert!(outside[0].contains("localhost") && outside[0].contains("loopback"), "{}", outside[0]);
     assert!(outside[1].contains("--allow-http 'GET 127.0.0.1:"), "{}", outside[1]);

@@ -99,7 +99,9 @@ impl Server {
                 seen.headers.clone_from(&asked.headers);
                 let count = seen.hits.entry(key).or_default();
                 *count += 1;
-                *count
+                let count = *count;
+                self.state.1.notify_all();
+                count
             };
             self.answer(stream, &asked, count)?;
         }
@@ -141,6 +143,13 @@ impl Server {
                 let (number, of): (usize, usize) = (number.parse().unwrap_or(0), of.parse().unwrap_or(0));
                 self.when(|seen| number + 1 >= of || seen.over.contains(&(number + 1)));
                 self.answer_at_last(stream, number)
+            }
+            // Of requests 0 to `of`, each is answered once somebody says that the answer to the next one was seen.
+            ["chosen", number, of] => {
+                let (number, of): (usize, usize) = (number.parse().unwrap_or(0), of.parse().unwrap_or(0));
+                let next = format!("GET /echo?seen={}", number + 1);
+                self.when(|seen| number + 1 >= of || seen.hits.contains_key(&next));
+                write(stream, 200, "", b"")
             }
             ["when-over", of] => {
                 self.when(|seen| seen.over.len() >= of.parse().unwrap_or(0));

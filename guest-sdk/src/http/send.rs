@@ -12,11 +12,11 @@ const CHUNK: usize = 4096;
 const READ: u64 = 64 << 10;
 
 pub(super) fn send(request: Request) -> Result<Response, BoxError> {
-    let (scheme, rest) = request.url.split_once("://").ok_or_else(|| not_absolute(&request.url))?;
+    let (scheme, rest) = request.url.split_once("://").ok_or_else(not_absolute)?;
     let scheme = match scheme {
         "http" => Scheme::Http,
         "https" => Scheme::Https,
-        _ => return Err(not_absolute(&request.url)),
+        _ => return Err(not_absolute()),
     };
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -44,8 +44,9 @@ pub(super) fn send(request: Request) -> Result<Response, BoxError> {
     read(&answer)
 }
 
-fn not_absolute(url: &str) -> BoxError {
-    format!("{url:?} is no absolute http or https URL").into()
+/// Without the URL, which may hold what nobody is to read.
+fn not_absolute() -> BoxError {
+    "the URL of the request is no absolute http or https URL".into()
 }
 
 fn method(method: &str) -> Method {

@@ -139,14 +139,14 @@ fn see_result<T>(world: &World, result: std::io::Result<T>) {
 }
 
 fn file(world: &World, number: u8) {
-    let name = format!("/tmp/file-{}", number / 8 % 4);
+    let name = format!("/file-{}", number / 8 % 4);
     match number % 8 {
         0 => see_result(world, std::fs::write(&name, world.digest().to_le_bytes())),
         1 => match std::fs::read(&name) {
             Ok(content) => world.see_bytes(&content),
             Err(error) => see_result::<()>(world, Err(error)),
         },
-        2 => match std::fs::read_dir("/tmp") {
+        2 => match std::fs::read_dir("/") {
             Ok(entries) => entries.for_each(|entry| {
                 let name = entry.map(|entry| entry.file_name());
                 world.see_bytes(format!("{name:?}").as_bytes());
@@ -163,12 +163,12 @@ fn file(world: &World, number: u8) {
             Err(error) => see_result::<()>(world, Err(error)),
         },
         4 => see_result(world, std::fs::remove_file(&name)),
-        5 => see_result(world, std::fs::rename(&name, "/tmp/file-0")),
+        5 => see_result(world, std::fs::rename(&name, "/file-0")),
         6 => {
             let appended = std::fs::File::options().append(true).create(true).open(&name);
             see_result(world, appended.and_then(|mut file| file.write_all(b"more")));
         }
-        _ => see_result(world, std::fs::create_dir("/tmp/directory")),
+        _ => see_result(world, std::fs::create_dir("/directory")),
     }
 }
 

@@ -77,13 +77,16 @@ async fn branch(
 pub(crate) async fn chosen(ctx: &DurableContext, server: &str) -> Seen {
     let mut left: FuturesUnordered<_> = (0..6)
         .map(|n| {
-            let answer = ctx.fetch(format!("{server}/reversed/{n}/6")).name(format!("n{n}")).future();
+            let answer = ctx.fetch(format!("{server}/chosen/{n}/6")).name(format!("n{n}")).future();
             async move { answer.await.map(|_| n) }
         })
         .collect();
     let mut order = Vec::new();
     while let Some(n) = left.next().await {
-        order.push(n?);
+        let n = n?;
+        order.push(n);
+        // The server answers the one before once it knows that this one was seen.
+        ctx.fetch(format!("{server}/echo?seen={n}")).await?;
         let so_far = order.clone();
         ctx.step(move |_| async move { Ok(so_far) }).name(format!("after {order:?}")).await?;
     }
