@@ -14,6 +14,7 @@ use everstep_core::store::memory::MemoryStore;
 use everstep_core::store::{Append, Projection, Store};
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{CompiledWorkflow, Network, Stream};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -264,15 +265,19 @@ fn goes_another_way(rows: &[Transition]) -> bool {
     if last.cause == Cause::Timer && before_timers.is_some_and(|row| row.events.iter().any(failed)) {
         return true;
     }
-    let ended = |started: &OperationId| {
-        last.events.iter().any(|event| match event {
-            Event::StepSucceeded { id, .. } | Event::StepFailed { id, .. } | Event::StepRetried { id, .. } => {
-                id == started
+    let mut open = BTreeSet::new();
+    for event in rows.iter().flat_map(|row| &row.events) {
+        match event {
+            Event::StepStarted { id, .. } => {
+                open.insert(id.as_str());
             }
-            _ => false,
-        })
-    };
-    last.events.iter().any(|event| matches!(event, Event::StepStarted { id, .. } if !ended(id)))
+            Event::StepSucceeded { id, .. } | Event::StepFailed { id, .. } | Event::StepRetried { id, .. } => {
+                open.remove(id.as_str());
+            }
+            _ => {}
+        }
+    }
+    !open.is_empty()
 }
 
 fn same(end: &End, live: &End) -> Result<(), String> {
