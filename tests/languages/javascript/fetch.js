@@ -16,7 +16,7 @@ export const run = {
     const noting = async (name, answer) => [await answer, order.push(name)][0];
     const all = await Promise.all([
       noting("first", ask("/echo?first")),
-      noting("second", ask("/mirror", { method: "POST", body: "x".repeat(100_000) })),
+      noting("second", ask("/mirror", { method: "POST", body: "x".repeat(100_000), headers: { "idempotency-key": "second" } })),
       noting("third", ask("/echo?third")),
     ]);
     await sleep(1_000);
