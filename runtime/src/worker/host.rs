@@ -385,18 +385,28 @@ impl WorkflowHost {
             && self.recorded.get(&begun.id).is_some_and(|operation| operation.status == OperationStatus::Started)
     }
 
+    /// The attempt that comes next or is under way, from 1.
+    fn attempt(&self, number: u64) -> u32 {
+        1 + self.recorded.get(&self.begun[number as usize - 1].id).map_or(0, |operation| operation.attempt)
+    }
+
+    /// What that attempt draws from.
+    fn attempt_random(&self, number: u64, attempt: u32) -> BodyRandom {
+        if self.environment.simulated {
+            BodyRandom::simulated(&self.started.seed, &self.begun[number as usize - 1].id, attempt)
+        } else {
+            BodyRandom::Entropy
+        }
+    }
+
     fn open_body(&mut self, number: u64, interrupted: bool) -> Event {
         let begun = &self.begun[number as usize - 1];
         let recorded = self.recorded.get(&begun.id);
-        let attempt = 1 + recorded.map_or(0, |operation| operation.attempt);
+        let attempt = self.attempt(number);
         // Of a step that has not ended, the result is the state that the next attempt starts from.
         let state = recorded.and_then(|operation| operation.result.clone());
         self.body = Some((number, attempt));
-        self.body_random = if self.environment.simulated {
-            BodyRandom::simulated(&self.started.seed, &begun.id, attempt)
-        } else {
-            BodyRandom::Entropy
-        };
+        self.body_random = self.attempt_random(number, attempt);
         if !interrupted {
             self.observer.step_running(&begun.id, begun.name.as_deref(), attempt);
         }

@@ -131,7 +131,7 @@ impl Host for WorkflowHost {
                 return Err(self.suspended());
             }
             self.send_fetches()?;
-            self.collect_fetches()?;
+            self.collect_fetches();
             if self.urgent() && self.flush()? {
                 continue;
             }
@@ -163,13 +163,8 @@ impl Host for WorkflowHost {
         if self.halt.is_some() {
             return Err(Stop::Host);
         }
-        let interrupted = self.interrupted(operation);
         self.body = None;
-        if !interrupted && !self.slot(operation)?.start_sent {
-            let start = self.update(operation, OperationAction::Start);
-            self.batch.push(start);
-        }
-        self.begun[operation as usize - 1].start_sent = true;
+        self.start_attempt(operation);
         let update = match outcome {
             StepOutcome::Succeed(Some(result)) if result.len() > limits::OPERATION_PAYLOAD_BYTES => {
                 // The attempt happened: better a recorded failure than a refused checkpoint that loses it.

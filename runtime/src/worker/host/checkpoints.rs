@@ -21,6 +21,15 @@ impl WorkflowHost {
         update
     }
 
+    /// An attempt is about to end: its START goes before, unless the log has it.
+    pub(super) fn start_attempt(&mut self, number: u64) {
+        if !self.begun[number as usize - 1].start_sent && !self.interrupted(number) {
+            let start = self.update(number, OperationAction::Start);
+            self.batch.push(start);
+        }
+        self.begun[number as usize - 1].start_sent = true;
+    }
+
     /// Whether the batch holds something that must be durable before the guest goes on: contexts and cancellations ride
     /// with whatever is sent next.
     pub(super) fn urgent(&self) -> bool {

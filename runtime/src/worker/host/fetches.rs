@@ -6,7 +6,6 @@
 use super::super::divergence::Divergence;
 use super::super::fetch::{self, Requested};
 use super::super::journal::Call;
-use super::super::random::BodyRandom;
 use super::{Mode, WorkflowHost};
 use everstep_core::protocol::{
     ErrorObject, OperationAction, OperationStatus, OperationType, OperationUpdate, Timestamp, limits,
@@ -227,12 +226,12 @@ impl WorkflowHost {
             self.fetches.waiting.remove(&number);
             if self.interrupted(number) {
                 let error = self.failure(number, "connection-terminated", INTERRUPTED.to_owned());
-                self.attempt_failed(number, error, true, None)?;
+                self.attempt_failed(number, error, true);
                 continue;
             }
-            let (id, name, attempt) = self.attempt(number);
-            self.observer.step_running(&id, name.as_deref(), attempt);
-            let request = self.begun[number as usize - 1].fetch.as_ref().map(|fetch| fetch.request.clone());
+            let begun = &self.begun[number as usize - 1];
+            self.observer.step_running(&begun.id, begun.name.as_deref(), self.attempt(number));
+            let request = begun.fetch.as_ref().map(|fetch| fetch.request.clone());
             match request {
                 Some(Ok(request)) => {
                     let arrivals = self.fetches.sender();
@@ -241,17 +240,11 @@ impl WorkflowHost {
                     let in_flight = self.environment.network.http.start(request, done);
                     self.fetches.in_flight.insert(number, in_flight);
                 }
-                Some(Err(error)) => self.fetch_ended(number, Err(error))?,
+                Some(Err(error)) => self.fetch_ended(number, Err(error)),
                 None => {}
             }
         }
         Ok(())
-    }
-
-    fn attempt(&self, number: u64) -> (everstep_core::protocol::OperationId, Option<String>, u32) {
-        let begun = &self.begun[number as usize - 1];
-        let attempt = 1 + self.recorded.get(&begun.id).map_or(0, |operation| operation.attempt);
-        (begun.id.clone(), begun.name.clone(), attempt)
     }
 
     /// Puts into the batch what has arrived. Waits for something to arrive, or for a timer of the execution to be due,
@@ -271,20 +264,19 @@ impl WorkflowHost {
             return Ok(false);
         }
         for (number, result) in arrivals {
-            self.fetch_ended(number, result)?;
+            self.fetch_ended(number, result);
         }
         Ok(true)
     }
 
     /// Puts into the batch what has arrived by now. In a simulation nothing has: how fast a server is must not show.
-    pub(super) fn collect_fetches(&mut self) -> Result<(), Stop> {
+    pub(super) fn collect_fetches(&mut self) {
         if self.environment.simulated || !self.fetches.any_under_way() {
-            return Ok(());
+            return;
         }
         for (number, result) in self.fetches.take(Some(Instant::now()), false) {
-            self.fetch_ended(number, result)?;
+            self.fetch_ended(number, result);
         }
-        Ok(())
     }
 
     /// When the next timer of the execution is due.
@@ -298,13 +290,13 @@ impl WorkflowHost {
         Some(Instant::now() + Duration::from_millis(now.millis_until(due)).max(OVERDUE))
     }
 
-    fn fetch_ended(&mut self, number: u64, result: Result<Response, HttpError>) -> Result<(), Stop> {
+    fn fetch_ended(&mut self, number: u64, result: Result<Response, HttpError>) {
         let response = match result {
             Ok(response) => response,
             Err(error) => {
                 let again = error.is_transient();
                 let error = self.failure(number, error.code(), error.to_string());
-                return self.attempt_failed(number, error, again, None);
+                return self.attempt_failed(number, error, again);
             }
         };
         if RETRIED.contains(&response.status)
@@ -314,14 +306,13 @@ impl WorkflowHost {
             let error = self.failure(number, "internal-error", message);
             return self.retry(number, delay, error);
         }
-        let Some(fetch) = &self.begun[number as usize - 1].fetch else { return Ok(()) };
+        let Some(fetch) = &self.begun[number as usize - 1].fetch else { return };
         match fetch::encode(&fetch.requested, &response) {
             Ok(result) => {
                 self.fetches.forget(number);
                 self.start_attempt(number);
                 let done = self.update(number, OperationAction::Succeed);
                 self.batch.push(OperationUpdate { payload: Some(result), ..done });
-                Ok(())
             }
             Err(bytes) => {
                 let message = format!(
@@ -330,7 +321,7 @@ impl WorkflowHost {
                     limits::OPERATION_PAYLOAD_BYTES
                 );
                 let error = self.failure(number, "HTTP-response-body-size", message);
-                self.attempt_failed(number, error, false, None)
+                self.attempt_failed(number, error, false);
             }
         }
     }
@@ -342,45 +333,31 @@ impl WorkflowHost {
         }
     }
 
-    fn attempt_failed(&mut self, number: u64, error: ErrorObject, again: bool, after: Option<u32>) -> Result<(), Stop> {
-        if let Some(delay) = again.then(|| self.retry_delay(number, after)).flatten() {
+    fn attempt_failed(&mut self, number: u64, error: ErrorObject, again: bool) {
+        if let Some(delay) = again.then(|| self.retry_delay(number, None)).flatten() {
             return self.retry(number, delay, error);
         }
         self.fetches.forget(number);
         self.start_attempt(number);
         let failed = self.update(number, OperationAction::Fail);
         self.batch.push(OperationUpdate { error: Some(error), ..failed });
-        Ok(())
     }
 
-    fn retry(&mut self, number: u64, delay: u32, error: ErrorObject) -> Result<(), Stop> {
+    fn retry(&mut self, number: u64, delay: u32, error: ErrorObject) {
         self.start_attempt(number);
         let retry = self.update(number, OperationAction::Retry);
         self.batch.push(OperationUpdate { seconds: Some(delay), error: Some(error), ..retry });
-        Ok(())
-    }
-
-    fn start_attempt(&mut self, number: u64) {
-        if !self.begun[number as usize - 1].start_sent && !self.interrupted(number) {
-            let start = self.update(number, OperationAction::Start);
-            self.batch.push(start);
-        }
-        self.begun[number as usize - 1].start_sent = true;
     }
 
     /// Seconds until the next attempt, if there is to be one.
-    fn retry_delay(&mut self, number: u64, asked: Option<u32>) -> Option<u32> {
-        let (_, _, attempt) = self.attempt(number);
+    fn retry_delay(&self, number: u64, asked: Option<u32>) -> Option<u32> {
+        let attempt = self.attempt(number);
         let retry = self.begun[number as usize - 1].fetch.as_ref()?.retry?;
         if attempt >= retry.max_attempts {
             return None;
         }
         let mut chance = [0; 4];
-        let mut random = if self.environment.simulated {
-            BodyRandom::simulated(&self.started.seed, &self.begun[number as usize - 1].id, attempt)
-        } else {
-            BodyRandom::Entropy
-        };
+        let mut random = self.attempt_random(number, attempt);
         random.fill(&mut chance).ok()?;
         let chance = f64::from(u32::from_le_bytes(chance)) / f64::from(u32::MAX);
         Some(delay(&retry, attempt, chance).max(asked.unwrap_or(0)).min(limits::MAX_SECONDS))
