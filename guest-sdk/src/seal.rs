@@ -237,7 +237,7 @@ unsafe fn lift_span(at: *mut u8) -> (*mut u8, usize) {
 
 #[cfg(target_arch = "wasm32")]
 mod host {
-    #[link(wasm_import_module = "everstep:workflow/durable@1.1.0")]
+    #[link(wasm_import_module = "everstep:workflow/durable@1.2.0")]
     unsafe extern "C" {
         #[link_name = "next"]
         fn import_next(frame: u32, event: *mut u8);

@@ -17,10 +17,12 @@ mod update;
 pub use arn::{ExecutionArn, InvalidArn};
 pub use envelope::{CheckpointRequest, CheckpointResponse, Invocation, InvocationError, InvocationOutput};
 pub use error::{ErrorObject, ServiceError};
-pub use event::{DirectoryConfig, Event, ExecutionConfig, ExecutionStarted, FilesConfig};
+pub use event::{DirectoryConfig, Event, ExecutionConfig, ExecutionStarted, FilesConfig, InvokedBy, Warning};
 pub(crate) use identifiers::is_plain;
 pub use identifiers::{ComponentDigest, InvalidName, OperationId, Seed};
-pub use operation::{ExecutionStatus, Operation, OperationStatus, OperationType};
+pub use operation::{
+    CallbackDetails, ChainedInvokeDetails, ExecutionStatus, Operation, OperationStatus, OperationType,
+};
 pub use time::Timestamp;
 pub use transition::{Cause, Journal, Transition, TransitionFormatError};
-pub use update::{OperationAction, OperationUpdate};
+pub use update::{CallbackOptions, ChainedInvokeOptions, OperationAction, OperationUpdate};

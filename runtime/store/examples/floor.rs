@@ -43,6 +43,7 @@ fn create(store: &SqliteStore, name: &str) -> Result<ExecutionKey, Box<dyn Error
         component: ComponentDigest([0; 32]),
         seed: Seed([0; 32]),
         config: ExecutionConfig::default(),
+        invoked_by: None,
     };
     let first = Transition { events: vec![Event::ExecutionStarted(Arc::new(started))], ..step(0) };
     Ok(store.create(&first, Projection { status: ExecutionStatus::Running, ended_at: None, wake_at: None })?)

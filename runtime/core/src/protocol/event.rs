@@ -27,6 +27,20 @@ pub struct ExecutionStarted {
     /// Environment, arguments and limits.
     #[serde(with = "named")]
     pub config: ExecutionConfig,
+    /// The CHAINED_INVOKE that started it, if one did.
+    #[serde(default)]
+    pub invoked_by: Option<InvokedBy>,
+}
+
+/// A CHAINED_INVOKE, seen from the execution that it started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvokedBy {
+    /// The execution that invoked.
+    pub arn: String,
+    /// Its CHAINED_INVOKE.
+    pub operation: OperationId,
+    /// AWS's `TenantId`.
+    pub tenant_id: Option<String>,
 }
 
 impl ExecutionStarted {
@@ -148,7 +162,13 @@ pub enum Event {
     #[serde(rename = "c")]
     ContextStarted { id: OperationId, parent: Option<OperationId>, name: Option<String>, sub_type: Option<String> },
     #[serde(rename = "cs")]
-    ContextSucceeded { id: OperationId, result: Option<String>, replay_children: bool },
+    ContextSucceeded {
+        id: OperationId,
+        result: Option<String>,
+        replay_children: bool,
+        #[serde(default)]
+        result_omitted: bool,
+    },
     #[serde(rename = "cf")]
     ContextFailed { id: OperationId, error: ErrorObject, replay_children: bool },
 
@@ -189,6 +209,9 @@ pub enum Event {
         timeout_seconds: u32,
         heartbeat_seconds: u32,
     },
+    /// Not an event of AWS's history: takes no event id.
+    #[serde(rename = "bh")]
+    CallbackHeartbeat { id: OperationId },
     #[serde(rename = "bs")]
     CallbackSucceeded { id: OperationId, result: Option<String> },
     #[serde(rename = "bf")]
@@ -216,12 +239,40 @@ pub enum Event {
     ChainedInvokeTimedOut { id: OperationId, error: ErrorObject },
     #[serde(rename = "vx")]
     ChainedInvokeStopped { id: OperationId, error: ErrorObject },
+
+    /// Something that the workflow's author should know; each kind once an execution. Not an event of AWS's history:
+    /// takes no event id.
+    #[serde(rename = "n")]
+    Warned { warning: Warning, operation: Option<OperationId> },
+}
+
+/// What an execution warns of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Warning {
+    /// 80 % of the operations that it may begin are begun.
+    #[serde(rename = "o")]
+    Operations,
+    /// 80 % of the bytes that it may write are written.
+    #[serde(rename = "w")]
+    Written,
+    /// A callback without timeout and heartbeat timeout waits until the execution times out.
+    #[serde(rename = "c")]
+    CallbackWithoutTimeout,
+    /// A payload is so large that it should be a reference.
+    #[serde(rename = "p")]
+    LargePayload,
+    /// It was started on `$LATEST`, whose code changes under it on AWS.
+    #[serde(rename = "l")]
+    Latest,
+    /// Its caller waits for it, and it may wait for longer than a caller can (15 minutes).
+    #[serde(rename = "s")]
+    SynchronousStart,
 }
 
 impl Event {
     /// Whether AWS's history shows it, that is, whether it takes an event id.
     pub const fn in_history(&self) -> bool {
-        !matches!(self, Self::StepReady { .. })
+        !matches!(self, Self::StepReady { .. } | Self::CallbackHeartbeat { .. } | Self::Warned { .. })
     }
 
     /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`): its
@@ -259,7 +310,9 @@ impl Event {
             | Self::WaitStarted { .. }
             | Self::WaitSucceeded { .. }
             | Self::WaitCancelled { .. }
-            | Self::CallbackStarted { .. } => 0,
+            | Self::CallbackStarted { .. }
+            | Self::CallbackHeartbeat { .. }
+            | Self::Warned { .. } => 0,
         };
         payload as u64 + 64
     }

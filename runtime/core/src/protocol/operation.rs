@@ -131,10 +131,48 @@ pub struct Operation {
     pub due_at: Option<Timestamp>,
     /// A WAIT's length, seconds.
     pub seconds: Option<u32>,
-    /// The result; for a STEP between attempts the state that the next one starts from; for a CALLBACK's start its id.
+    /// The result; for a STEP between attempts the state that the next one starts from.
     pub result: Option<String>,
+    /// A CONTEXT's result was too large to be worth recording: see [`OperationUpdate::result_omitted`].
+    ///
+    /// [`OperationUpdate::result_omitted`]: super::OperationUpdate::result_omitted
+    pub result_omitted: bool,
     /// The error of the end, or of the last attempt.
     pub error: Option<ErrorObject>,
+    /// The event id of the first START.
+    pub started_event: u64,
     /// The event id of the terminal event: completions are handed to a guest in this order, live as on replay.
     pub ended_event: Option<u64>,
+    /// What a CALLBACK has besides.
+    pub callback: Option<Box<CallbackDetails>>,
+    /// What a CHAINED_INVOKE has besides.
+    pub chained_invoke: Option<Box<ChainedInvokeDetails>>,
+}
+
+/// What a CALLBACK has besides: its part of AWS's `CallbackDetails`, and its timers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackDetails {
+    /// What completes it from outside: 1..1024 characters of base64.
+    pub callback_id: String,
+    /// Seconds from its start until it is TIMED_OUT; 0: never.
+    pub timeout_seconds: u32,
+    /// Seconds without a heartbeat until it is TIMED_OUT; 0: no heartbeat is asked for.
+    pub heartbeat_seconds: u32,
+    /// When it was started, or when the last heartbeat came.
+    pub heartbeat_at: Timestamp,
+}
+
+/// What a CHAINED_INVOKE has besides: as it was asked for, and what it was resolved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainedInvokeDetails {
+    /// As the workflow named it.
+    pub function: String,
+    /// AWS's `TenantId`.
+    pub tenant_id: Option<String>,
+    /// The payload.
+    pub input: Option<String>,
+    /// The version it was resolved to: a number or `$LATEST`. None: there was nothing to resolve it to.
+    pub executed_version: Option<String>,
+    /// The execution that it is, for a durable target.
+    pub child_arn: Option<String>,
 }

@@ -77,7 +77,7 @@ impl Transition {
     /// Any addition to what a row may hold (a kind of event, a field, a cause) bumps it, so that an older release says
     /// "use a newer everstep" instead of taking the row for a damaged one. [`decode`](Self::decode) reads every format
     /// from 1: what is added is optional to the decoder, and nothing is ever removed.
-    pub const FORMAT: u8 = 1;
+    pub const FORMAT: u8 = 2;
 
     /// The row's bytes: the format, then MessagePack.
     pub fn encode(&self) -> Vec<u8> {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn foreign_bytes_are_errors_that_say_what_to_do() {
         let text = |row: &[u8]| Transition::decode(row).unwrap_err().to_string();
-        assert_eq!(text(&[9, 1]), "log row of format 9; this build reads up to 1: use a newer everstep");
+        assert_eq!(text(&[9, 1]), "log row of format 9; this build reads up to 2: use a newer everstep");
         assert!(text(&[]).contains("it is empty"));
         assert!(text(&[1, 0xc1]).contains("restore the database from a copy"));
         let mut torn = step("1").encode();

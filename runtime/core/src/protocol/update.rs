@@ -48,6 +48,31 @@ pub struct OperationUpdate {
     pub seconds: Option<u32>,
     /// `ContextOptions.ReplayChildren` of a CONTEXT's end. Ours always say true: context bodies re-execute.
     pub replay_children: bool,
+    /// A CONTEXT's result that was too large to be worth recording is left out: its body re-executes, and the journal's
+    /// digest covers what it returned.
+    pub result_omitted: bool,
+    /// `CallbackOptions` of a CALLBACK's START.
+    pub callback: Option<CallbackOptions>,
+    /// `ChainedInvokeOptions` of a CHAINED_INVOKE's START.
+    pub chained_invoke: Option<Box<ChainedInvokeOptions>>,
+}
+
+/// AWS's `CallbackOptions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallbackOptions {
+    /// Seconds from START until the callback is TIMED_OUT: 0..99,999,999; 0: never.
+    pub timeout_seconds: u32,
+    /// Seconds without a heartbeat until it is TIMED_OUT: 0..99,999,999; 0: no heartbeat is asked for.
+    pub heartbeat_seconds: u32,
+}
+
+/// AWS's `ChainedInvokeOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainedInvokeOptions {
+    /// `NamespacedFunctionName`: a name or an ARN, with or without a qualifier; 1..256 characters.
+    pub function_name: String,
+    /// 1..256 characters of `[a-zA-Z0-9\._:\/=+\-@ ]`.
+    pub tenant_id: Option<String>,
 }
 
 impl OperationUpdate {
@@ -64,6 +89,9 @@ impl OperationUpdate {
             error: None,
             seconds: None,
             replay_children: false,
+            result_omitted: false,
+            callback: None,
+            chained_invoke: None,
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::execution::{Execution, IllegalTransition, Place};
 use super::operation::begun;
 use super::refusal::{Refusal, check_update};
-use crate::protocol::{Event, OperationStatus, OperationType, OperationUpdate};
+use crate::protocol::{CallbackDetails, Event, OperationStatus, OperationType, OperationUpdate};
 
 /// Applies a CALLBACK's event.
 pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> Result<(), IllegalTransition> {
@@ -13,8 +13,13 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
     const CALLBACK: OperationType = OperationType::Callback;
     let (id, status, result, error) = match event {
         Event::CallbackStarted { id, parent, name, sub_type, callback_id, timeout_seconds, heartbeat_seconds } => {
-            let mut callback = begun(place.at, CALLBACK, id, parent, name, sub_type);
-            callback.result = Some(callback_id.clone());
+            let mut callback = begun(place, CALLBACK, id, parent, name, sub_type);
+            callback.callback = Some(Box::new(CallbackDetails {
+                callback_id: callback_id.clone(),
+                timeout_seconds: *timeout_seconds,
+                heartbeat_seconds: *heartbeat_seconds,
+                heartbeat_at: place.at,
+            }));
             // 0: no timeout.
             callback.due_at = [*timeout_seconds, *heartbeat_seconds]
                 .into_iter()

@@ -13,7 +13,7 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
     const INVOKE: OperationType = OperationType::ChainedInvoke;
     let (id, status, result, error) = match event {
         Event::ChainedInvokeStarted { id, parent, name, sub_type, .. } => {
-            return execution.begin_operation(place, begun(place.at, INVOKE, id, parent, name, sub_type));
+            return execution.begin_operation(place, begun(place, INVOKE, id, parent, name, sub_type));
         }
         Event::ChainedInvokeSucceeded { id, result } => (id, Succeeded, result.clone(), None),
         Event::ChainedInvokeFailed { id, error } => (id, Failed, None, Some(error.clone())),

@@ -5,7 +5,7 @@ use super::invocations::Invocations;
 use super::{callback, chained_invoke, context, step, wait};
 use crate::protocol::{
     Cause, ErrorObject, Event, ExecutionStarted, ExecutionStatus, Journal, Operation, OperationId, OperationStatus,
-    OperationType, Timestamp, Transition,
+    OperationType, Timestamp, Transition, Warning,
 };
 use crate::store::{ExecutionKey, Projection};
 use rustc_hash::FxBuildHasher;
@@ -43,6 +43,8 @@ pub struct Execution {
     pub(super) outstanding: u32,
     /// Bytes that the log has of what was written, as [`Event::written_bytes`] counts them.
     pub(super) written: u64,
+    /// What it was warned of.
+    pub(super) warned: BTreeSet<Warning>,
 }
 
 /// An event that cannot follow what is recorded. In a stored log it means that the log was damaged or written by
@@ -135,6 +137,7 @@ impl Execution {
             timers: BTreeSet::new(),
             outstanding: 0,
             written: row.events[0].written_bytes(),
+            warned: BTreeSet::new(),
         })
     }
 
@@ -196,6 +199,7 @@ impl Execution {
                 wait::apply(self, place, event)?;
             }
             Event::CallbackStarted { .. }
+            | Event::CallbackHeartbeat { .. }
             | Event::CallbackSucceeded { .. }
             | Event::CallbackFailed { .. }
             | Event::CallbackTimedOut { .. } => callback::apply(self, place, event)?,
@@ -204,6 +208,9 @@ impl Execution {
             | Event::ChainedInvokeFailed { .. }
             | Event::ChainedInvokeTimedOut { .. }
             | Event::ChainedInvokeStopped { .. } => chained_invoke::apply(self, place, event)?,
+            Event::Warned { warning, .. } => {
+                self.warned.insert(*warning);
+            }
         }
         self.next_event += u64::from(event.in_history());
         self.latest = at;
@@ -387,6 +394,7 @@ pub(super) fn operation_id(event: &Event) -> Option<&OperationId> {
         | Event::ExecutionPaused { .. }
         | Event::ExecutionResumed { .. }
         | Event::InvocationCompleted { .. } => None,
+        Event::Warned { operation, .. } => operation.as_ref(),
         Event::ContextStarted { id, .. }
         | Event::ContextSucceeded { id, .. }
         | Event::ContextFailed { id, .. }
@@ -399,6 +407,7 @@ pub(super) fn operation_id(event: &Event) -> Option<&OperationId> {
         | Event::WaitSucceeded { id }
         | Event::WaitCancelled { id }
         | Event::CallbackStarted { id, .. }
+        | Event::CallbackHeartbeat { id }
         | Event::CallbackSucceeded { id, .. }
         | Event::CallbackFailed { id, .. }
         | Event::CallbackTimedOut { id, .. }

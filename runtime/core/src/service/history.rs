@@ -119,6 +119,8 @@ pub(super) fn event_type(event: &Event) -> &'static str {
         Event::StepSucceeded { .. } | Event::StepRetried { state: Some(_), error: None, .. } => "StepSucceeded",
         Event::StepFailed { .. } | Event::StepRetried { .. } => "StepFailed",
         Event::StepReady { .. } => "StepReady",
+        Event::CallbackHeartbeat { .. } => "CallbackHeartbeat",
+        Event::Warned { .. } => "Warned",
         Event::WaitStarted { .. } => "WaitStarted",
         Event::WaitSucceeded { .. } => "WaitSucceeded",
         Event::WaitCancelled { .. } => "WaitCancelled",

@@ -126,6 +126,8 @@ impl HistoryEvent {
             | Event::ContextStarted { .. }
             | Event::StepStarted { .. }
             | Event::StepReady { .. }
+            | Event::CallbackHeartbeat { .. }
+            | Event::Warned { .. }
             | Event::WaitCancelled { .. } => json!({}),
         }
     }

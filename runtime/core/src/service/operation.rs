@@ -1,6 +1,7 @@
 //! What the START of every operation type has in common.
 
-use crate::protocol::{Operation, OperationId, OperationStatus, OperationType, Timestamp};
+use super::execution::Place;
+use crate::protocol::{Operation, OperationId, OperationStatus, OperationType};
 
 /// `SubType` as it is recorded: absent where it is the type's own.
 pub(super) fn recorded_sub_type(operation_type: OperationType, given: Option<String>) -> Option<String> {
@@ -25,7 +26,7 @@ const fn own_sub_type(operation_type: OperationType) -> Option<&'static str> {
 
 /// An operation that was just begun.
 pub(super) fn begun(
-    at: Timestamp,
+    place: Place,
     operation_type: OperationType,
     id: &OperationId,
     parent: &Option<OperationId>,
@@ -39,13 +40,17 @@ pub(super) fn begun(
         operation_type,
         sub_type: shown_sub_type(operation_type, sub_type.as_deref()),
         status: OperationStatus::Started,
-        started_at: at,
+        started_at: place.at,
         ended_at: None,
         attempt: 0,
         due_at: None,
         seconds: None,
         result: None,
+        result_omitted: false,
         error: None,
+        started_event: place.event_id,
         ended_event: None,
+        callback: None,
+        chained_invoke: None,
     }
 }

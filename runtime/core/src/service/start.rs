@@ -72,6 +72,7 @@ impl DurableService {
             component: request.component,
             seed,
             config: request.config,
+            invoked_by: None,
         });
         let first = Transition {
             at: self.now(Timestamp(0)),

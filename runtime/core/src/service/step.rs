@@ -13,7 +13,7 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
     match event {
         Event::StepStarted { id, parent, name, sub_type } => {
             if execution.find(id).is_none() {
-                return execution.begin_operation(place, begun(place.at, STEP, id, parent, name, sub_type));
+                return execution.begin_operation(place, begun(place, STEP, id, parent, name, sub_type));
             }
             // The result stays: it is the state that the attempt starts from.
             execution.change(place, id, STEP, &[Ready], |step| {

@@ -12,7 +12,7 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
     const WAIT: OperationType = OperationType::Wait;
     match event {
         Event::WaitStarted { id, parent, name, sub_type, seconds } => {
-            let mut wait = begun(place.at, WAIT, id, parent, name, sub_type);
+            let mut wait = begun(place, WAIT, id, parent, name, sub_type);
             wait.seconds = Some(*seconds);
             wait.due_at = Some(place.at.plus_seconds(*seconds));
             execution.begin_operation(place, wait)

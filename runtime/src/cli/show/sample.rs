@@ -43,6 +43,7 @@ fn started() -> Event {
         component: ComponentDigest([7; 32]),
         seed: Seed([7; 32]),
         config: ExecutionConfig { execution_timeout_seconds: 3600, ..ExecutionConfig::default() },
+        invoked_by: None,
     }))
 }
 
@@ -85,8 +86,8 @@ pub(super) fn log() -> Vec<Transition> {
         (
             8130,
             vec![
-                Event::ContextSucceeded { id: id("3-2"), result: None, replay_children: true },
-                Event::ContextSucceeded { id: id("3"), result: Some("2".into()), replay_children: true },
+                Event::ContextSucceeded { id: id("3-2"), result: None, replay_children: true, result_omitted: false },
+                Event::ContextSucceeded { id: id("3"), result: Some("2".into()), replay_children: true, result_omitted: false },
                 wait("4", None, 60),
             ],
         ),

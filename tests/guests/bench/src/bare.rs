@@ -15,7 +15,7 @@ unsafe impl Sync for EventArea {}
 
 static EVENT: EventArea = EventArea(UnsafeCell::new([0; 7]));
 
-#[link(wasm_import_module = "everstep:workflow/durable@1.1.0")]
+#[link(wasm_import_module = "everstep:workflow/durable@1.2.0")]
 unsafe extern "C" {
     #[link_name = "begin-step"]
     fn begin_step(parent: u64, named: u32, name: u32, length: u32, semantics: u32) -> u64;
