@@ -11,7 +11,9 @@ pub use time::{RealTime, SimulatedTime, Time};
 use crate::bundle::{self, ArchiveError};
 use crate::failpoint::{Failpoint, hit};
 use crate::worker::Backend;
-use everstep_core::protocol::{CheckpointRequest, CheckpointResponse, ComponentDigest, ExecutionArn, OperationId, ServiceError};
+use everstep_core::protocol::{
+    CheckpointRequest, CheckpointResponse, ComponentDigest, ExecutionArn, OperationId, ServiceError,
+};
 use everstep_core::service::{Clock, DurableService, Entropy, StartExecution, Started};
 use everstep_core::store::{Store, StoreError};
 use everstep_sandbox::{Bundle, CompiledWorkflow, Sandbox, SandboxError};

@@ -112,15 +112,10 @@ impl Progress {
     }
 
     /// The execution waits for longer than this process wants to.
-    pub(crate) fn suspended(
-        &self,
-        until: Option<Timestamp>,
-        callbacks: &[Arc<Operation>],
-        data: &Path,
-        hint: &str,
-    ) {
+    pub(crate) fn suspended(&self, until: Option<Timestamp>, callbacks: &[Arc<Operation>], data: &Path, hint: &str) {
         let when = until.map(|until| humantime::format_rfc3339_seconds(system_time(until)).to_string());
-        let open = || callbacks.iter().filter_map(|operation| Some((operation, &operation.callback.as_ref()?.callback_id)));
+        let open =
+            || callbacks.iter().filter_map(|operation| Some((operation, &operation.callback.as_ref()?.callback_id)));
         if self.format == Format::Json {
             let callbacks: Vec<_> =
                 open().map(|(operation, id)| json!({ "name": operation.name, "callbackId": id })).collect();

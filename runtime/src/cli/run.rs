@@ -138,9 +138,7 @@ impl Run {
         let (store, sandbox) = (self.database.own()?, sandbox()?);
         let entropy = Arc::new(MachineEntropy);
         Ok(match self.simulate {
-            Some(_) => {
-                Embedded::with_functions(store, sandbox, Arc::new(SimulatedTime::default()), entropy, functions)
-            }
+            Some(_) => Embedded::with_functions(store, sandbox, Arc::new(SimulatedTime::default()), entropy, functions),
             None => Embedded::with_functions(store, sandbox, Arc::new(RealTime), entropy, functions),
         })
     }

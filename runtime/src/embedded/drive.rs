@@ -150,7 +150,10 @@ impl Embedded {
             let next = family.asleep.values().filter_map(|(until, _)| *until).chain(waiting.until).min();
             if family.under_way.is_empty() {
                 let theirs = family.asleep.into_values().flat_map(|(_, callbacks)| callbacks);
-                return Ok(Driven::Suspended { until: next, callbacks: waiting.callbacks.into_iter().chain(theirs).collect() });
+                return Ok(Driven::Suspended {
+                    until: next,
+                    callbacks: waiting.callbacks.into_iter().chain(theirs).collect(),
+                });
             }
             match family.next_report(next.filter(|_| !environment.simulated).map(|next| self.time.until(next))) {
                 Some((operation, driven)) => {
@@ -202,12 +205,7 @@ impl Embedded {
     }
 
     /// Invokes the execution as often as it has something to do by itself.
-    fn rest(
-        &self,
-        arn: &ExecutionArn,
-        worker: &mut Worker,
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Rest, DriveError> {
+    fn rest(&self, arn: &ExecutionArn, worker: &mut Worker, observer: &Arc<dyn Observer>) -> Result<Rest, DriveError> {
         loop {
             // It commits what has come due, and the loss of an earlier invocation.
             hit(Failpoint::BeforeCommit);

@@ -1,7 +1,7 @@
 //! What workflows can invoke.
 
-use everstep_core::protocol::ErrorObject;
-use everstep_core::service::{self, FunctionName, Target};
+use everstep_core::protocol::{ErrorObject, FunctionName};
+use everstep_core::service::{self, Target};
 
 /// The functions that workflows can invoke: how their names resolve, and what a plain one does.
 pub trait Functions: service::Functions {
@@ -22,7 +22,7 @@ pub struct FunctionCall {
     /// AWS's `TenantId`.
     pub tenant_id: Option<String>,
     /// JSON text.
-    pub payload: String,
+    pub payload: Option<String>,
 }
 
 /// There are none.
@@ -31,7 +31,7 @@ pub struct NoFunctions;
 
 impl service::Functions for NoFunctions {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        Err(service::function_not_found(name))
+        Err(name.not_found())
     }
 }
 
