@@ -12,12 +12,16 @@
 //! recorded results, which a replay repeats.
 
 mod child;
+pub(crate) mod combinators;
 mod fetch;
+pub mod map_parallel;
 mod step;
 mod wait;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
+pub use combinators::{CombinatorBuilder, JoinAllBuilder, RaceBuilder, SelectOkBuilder, TryJoinAllBuilder};
 pub use fetch::FetchBuilder;
+pub use map_parallel::{MapBuilder, ParallelBuilder};
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;

@@ -42,11 +42,13 @@ macro_rules! operation_error {
 }
 
 mod child;
+mod combinator;
 mod fetch;
 mod step;
 mod wait;
 
 pub use child::{ChildContextError, ChildContextErrorKind};
+pub use combinator::{CombinatorError, CombinatorErrorKind, JoinFailed};
 pub use fetch::{FetchError, FetchErrorKind};
 pub use step::{RetriesExhausted, StepError, StepErrorKind};
 pub use wait::{WaitError, WaitErrorKind};
@@ -66,7 +68,8 @@ pub struct OperationError {
 
 #[derive(Debug)]
 struct Record {
-    operation_id: String,
+    // None for an item of a batch: what is read back of a batch does not say.
+    operation_id: Option<String>,
     status: &'static str,
     wire: WireError,
 }
@@ -82,8 +85,16 @@ impl OperationError {
         status: &'static str,
         operation_id: String,
     ) -> Self {
-        let record = Box::new(Record { operation_id, status, wire: wire.clone() });
-        Self { kind: kind(wire), record: Some(record) }
+        Self::from_record(kind(wire.clone()), wire, status, Some(operation_id))
+    }
+
+    pub(crate) fn from_record(
+        kind: OperationErrorKind,
+        wire: WireError,
+        status: &'static str,
+        operation_id: Option<String>,
+    ) -> Self {
+        Self { kind, record: Some(Box::new(Record { operation_id, status, wire })) }
     }
 
     /// Which kind of operation failed, and how.
@@ -92,10 +103,10 @@ impl OperationError {
         &self.kind
     }
 
-    /// The operation's id in the log; none if the operation never began.
+    /// The operation's id in the log; none if the operation never began, and of a batch's item.
     #[must_use]
     pub fn operation_id(&self) -> Option<&str> {
-        self.record.as_ref().map(|record| record.operation_id.as_str())
+        self.record.as_ref().and_then(|record| record.operation_id.as_deref())
     }
 
     /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began.
@@ -124,6 +135,7 @@ impl Error for OperationError {
             OperationErrorKind::Wait(error) => error,
             OperationErrorKind::ChildContext(error) => error,
             OperationErrorKind::Fetch(error) => error,
+            OperationErrorKind::Combinator(error) => error,
         })
     }
 }
@@ -140,6 +152,8 @@ pub enum OperationErrorKind {
     ChildContext(ChildContextError),
     /// An HTTP request.
     Fetch(FetchError),
+    /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
+    Combinator(CombinatorError),
 }
 
 impl OperationErrorKind {
@@ -149,6 +163,7 @@ impl OperationErrorKind {
             Self::Wait(_) => "WaitError",
             Self::ChildContext(_) => "ChildContextError",
             Self::Fetch(_) => "FetchError",
+            Self::Combinator(_) => "PromiseCombinatorError",
         }
     }
 
@@ -158,6 +173,7 @@ impl OperationErrorKind {
             Self::Wait(_) => "wait",
             Self::ChildContext(_) => "child_context",
             Self::Fetch(_) => "fetch",
+            Self::Combinator(_) => "combinator",
         }
     }
 }
@@ -169,6 +185,7 @@ impl fmt::Display for OperationErrorKind {
             Self::Wait(error) => write!(f, "wait: {error}"),
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
             Self::Fetch(error) => write!(f, "fetch: {error}"),
+            Self::Combinator(error) => write!(f, "combinator: {error}"),
         }
     }
 }
