@@ -41,13 +41,19 @@ macro_rules! operation_error {
     };
 }
 
+mod callback;
 mod child;
+mod condition;
 mod fetch;
+mod invoke;
 mod step;
 mod wait;
 
+pub use callback::{CallbackError, CallbackErrorKind};
 pub use child::{ChildContextError, ChildContextErrorKind};
+pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
 pub use fetch::{FetchError, FetchErrorKind};
+pub use invoke::{FunctionNotFound, InvokeError, InvokeErrorKind};
 pub use step::{RetriesExhausted, StepError, StepErrorKind};
 pub use wait::{WaitError, WaitErrorKind};
 
@@ -77,7 +83,7 @@ impl OperationError {
     }
 
     pub(crate) fn from_outcome(
-        kind: fn(WireError) -> OperationErrorKind,
+        kind: impl FnOnce(WireError) -> OperationErrorKind,
         wire: WireError,
         status: &'static str,
         operation_id: String,
@@ -124,6 +130,9 @@ impl Error for OperationError {
             OperationErrorKind::Wait(error) => error,
             OperationErrorKind::ChildContext(error) => error,
             OperationErrorKind::Fetch(error) => error,
+            OperationErrorKind::Callback(error) => error,
+            OperationErrorKind::Invoke(error) => error,
+            OperationErrorKind::WaitForCondition(error) => error,
         })
     }
 }
@@ -140,6 +149,12 @@ pub enum OperationErrorKind {
     ChildContext(ChildContextError),
     /// An HTTP request.
     Fetch(FetchError),
+    /// A callback, created or waited for.
+    Callback(CallbackError),
+    /// An invoked function.
+    Invoke(InvokeError),
+    /// A polled condition.
+    WaitForCondition(WaitForConditionError),
 }
 
 impl OperationErrorKind {
@@ -149,6 +164,9 @@ impl OperationErrorKind {
             Self::Wait(_) => "WaitError",
             Self::ChildContext(_) => "ChildContextError",
             Self::Fetch(_) => "FetchError",
+            Self::Callback(_) => "CallbackError",
+            Self::Invoke(_) => "InvokeError",
+            Self::WaitForCondition(_) => "WaitForConditionError",
         }
     }
 
@@ -158,6 +176,9 @@ impl OperationErrorKind {
             Self::Wait(_) => "wait",
             Self::ChildContext(_) => "child_context",
             Self::Fetch(_) => "fetch",
+            Self::Callback(_) => "callback",
+            Self::Invoke(_) => "invoke",
+            Self::WaitForCondition(_) => "wait_for_condition",
         }
     }
 }
@@ -169,6 +190,9 @@ impl fmt::Display for OperationErrorKind {
             Self::Wait(error) => write!(f, "wait: {error}"),
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
             Self::Fetch(error) => write!(f, "fetch: {error}"),
+            Self::Callback(error) => write!(f, "callback: {error}"),
+            Self::Invoke(error) => write!(f, "invoke: {error}"),
+            Self::WaitForCondition(error) => write!(f, "wait_for_condition: {error}"),
         }
     }
 }
@@ -177,7 +201,7 @@ impl fmt::Display for OperationErrorKind {
 pub(crate) fn result_of(
     outcome: Outcome,
     operation: u64,
-    kind: fn(WireError) -> OperationErrorKind,
+    kind: impl FnOnce(WireError) -> OperationErrorKind,
 ) -> Result<Option<String>, OperationError> {
     let (wire, status) = match outcome {
         Outcome::Succeeded(payload) => return Ok(payload),

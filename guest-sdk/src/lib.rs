@@ -94,6 +94,10 @@ mod bindings;
 
 pub use context::{DurableContext, StepContext};
 pub use error::{
+    CallbackError, CallbackErrorKind, FunctionNotFound, InvokeError, InvokeErrorKind, MaxChecksExceeded,
+    WaitForConditionError, WaitForConditionErrorKind,
+};
+pub use error::{
     ChildContextError, ChildContextErrorKind, FetchError, FetchErrorKind, OperationError, OperationErrorKind,
     RetriesExhausted, StepError, StepErrorKind, WaitError, WaitErrorKind,
 };

@@ -11,6 +11,12 @@ pub(crate) const CHILD_ERROR: &str = "ChildFnError";
 pub(crate) const HANDLER_ERROR: &str = "HandlerError";
 pub(crate) const SERIALIZATION_ERROR: &str = "SerializationError";
 pub(crate) const STEP_INTERRUPTED_ERROR: &str = "StepInterruptedError";
+pub(crate) const CALLBACK_TIMEOUT: &str = "Callback.Timeout";
+pub(crate) const CALLBACK_HEARTBEAT: &str = "Callback.Heartbeat";
+pub(crate) const DESERIALIZATION_ERROR: &str = "DeserializationError";
+pub(crate) const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
+pub(crate) const CONDITION_ERROR: &str = "WaitForConditionError";
+pub(crate) const MAX_CHECKS_EXCEEDED: &str = "WaitForCondition.MaxChecksExceeded";
 
 /// How many links of a source chain are searched for a name or a payload.
 const CHAIN_LIMIT: usize = 10;
