@@ -11,6 +11,7 @@
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 
+mod body;
 mod child;
 mod fetch;
 mod step;

@@ -45,6 +45,12 @@ impl WireError {
         Self { error_type: error_type.map(Into::into), error_message: error_message.map(Into::into), ..Self::default() }
     }
 
+    /// An attempt of which nobody knows how far it came.
+    pub(crate) fn interrupted(attempt: u32) -> Self {
+        let message = format!("attempt {attempt} was interrupted before its outcome was recorded");
+        Self::new(Some(STEP_INTERRUPTED_ERROR), Some(message))
+    }
+
     pub(crate) fn with_error_data(mut self, data: Option<String>) -> Self {
         self.error_data = data;
         self
