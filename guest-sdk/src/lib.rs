@@ -86,6 +86,7 @@ mod logger;
 mod retry;
 mod seal;
 pub mod serdes;
+mod wait_strategy;
 mod warm;
 mod wire;
 

@@ -205,7 +205,7 @@ impl RetryStrategyConfig {
             JitterStrategy::Full => seconds.round(),
             JitterStrategy::None | JitterStrategy::Half => seconds.ceil(),
         };
-        // `max` also turns the NaN of an absurd rate into the minimum; the cast saturates.
+        // The NaN of an absurd rate became the maximum above; the cast saturates.
         RetryDecision::Retry { delay: Duration::from_secs(seconds.max(1.0) as u64) }
     }
 }

@@ -70,7 +70,7 @@ impl FunctionNotFound {
 
 impl OperationErrorKind {
     /// What `outcome`, a failed one, says about a function; still to be given the record.
-    pub(crate) fn invoke(outcome: &Outcome, function: &str) -> impl FnOnce(WireError) -> Self {
+    pub(crate) fn invoke(outcome: &Outcome, function: &str) -> impl FnOnce(WireError) -> Self + use<> {
         let kind = match outcome {
             Outcome::TimedOut(_) => InvokeErrorKind::TimedOut,
             Outcome::Stopped(_) => InvokeErrorKind::Stopped,
@@ -79,7 +79,7 @@ impl OperationErrorKind {
             }
             Outcome::Failed(_) | Outcome::Succeeded(_) => InvokeErrorKind::FunctionFailed,
         };
-        |wire| Self::Invoke(InvokeError::new(kind, Some(ReplayedFailure::new(wire).into())))
+        move |wire| Self::Invoke(InvokeError::new(kind, Some(ReplayedFailure::new(wire).into())))
     }
 }
 
