@@ -11,10 +11,15 @@
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 
+mod body;
+mod callback;
 mod child;
 pub(crate) mod combinators;
+mod condition;
 mod fetch;
+mod invoke;
 pub mod map_parallel;
+mod retry_loop;
 mod step;
 mod wait;
 
@@ -25,3 +30,9 @@ pub use fetch::FetchBuilder;
 pub use map_parallel::{MapBuilder, ParallelBuilder};
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
+
+pub use crate::wait_strategy::{WaitDecision, WaitStrategy, WaitStrategyBuilder};
+pub use callback::{Callback, CreateCallbackBuilder, WaitForCallbackBuilder};
+pub use condition::WaitForConditionBuilder;
+pub use invoke::InvokeBuilder;
+pub use retry_loop::WithRetryBuilder;

@@ -41,15 +41,21 @@ macro_rules! operation_error {
     };
 }
 
+mod callback;
 mod child;
 mod combinator;
+mod condition;
 mod fetch;
+mod invoke;
 mod step;
 mod wait;
 
+pub use callback::{CallbackError, CallbackErrorKind};
 pub use child::{ChildContextError, ChildContextErrorKind};
 pub use combinator::{CombinatorError, CombinatorErrorKind, JoinFailed};
+pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
 pub use fetch::{FetchError, FetchErrorKind};
+pub use invoke::{FunctionNotFound, InvokeError, InvokeErrorKind};
 pub use step::{RetriesExhausted, StepError, StepErrorKind};
 pub use wait::{WaitError, WaitErrorKind};
 
@@ -80,7 +86,7 @@ impl OperationError {
     }
 
     pub(crate) fn from_outcome(
-        kind: fn(WireError) -> OperationErrorKind,
+        kind: impl FnOnce(WireError) -> OperationErrorKind,
         wire: WireError,
         status: &'static str,
         operation_id: String,
@@ -136,6 +142,9 @@ impl Error for OperationError {
             OperationErrorKind::ChildContext(error) => error,
             OperationErrorKind::Fetch(error) => error,
             OperationErrorKind::Combinator(error) => error,
+            OperationErrorKind::Callback(error) => error,
+            OperationErrorKind::Invoke(error) => error,
+            OperationErrorKind::WaitForCondition(error) => error,
         })
     }
 }
@@ -154,6 +163,12 @@ pub enum OperationErrorKind {
     Fetch(FetchError),
     /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
     Combinator(CombinatorError),
+    /// A callback, created or waited for.
+    Callback(CallbackError),
+    /// An invoked function.
+    Invoke(InvokeError),
+    /// A polled condition.
+    WaitForCondition(WaitForConditionError),
 }
 
 impl OperationErrorKind {
@@ -164,6 +179,9 @@ impl OperationErrorKind {
             Self::ChildContext(_) => "ChildContextError",
             Self::Fetch(_) => "FetchError",
             Self::Combinator(_) => "PromiseCombinatorError",
+            Self::Callback(_) => "CallbackError",
+            Self::Invoke(_) => "InvokeError",
+            Self::WaitForCondition(_) => "WaitForConditionError",
         }
     }
 
@@ -174,6 +192,9 @@ impl OperationErrorKind {
             Self::ChildContext(_) => "child_context",
             Self::Fetch(_) => "fetch",
             Self::Combinator(_) => "combinator",
+            Self::Callback(_) => "callback",
+            Self::Invoke(_) => "invoke",
+            Self::WaitForCondition(_) => "wait_for_condition",
         }
     }
 }
@@ -186,6 +207,9 @@ impl fmt::Display for OperationErrorKind {
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
             Self::Fetch(error) => write!(f, "fetch: {error}"),
             Self::Combinator(error) => write!(f, "combinator: {error}"),
+            Self::Callback(error) => write!(f, "callback: {error}"),
+            Self::Invoke(error) => write!(f, "invoke: {error}"),
+            Self::WaitForCondition(error) => write!(f, "wait_for_condition: {error}"),
         }
     }
 }
@@ -194,7 +218,7 @@ impl fmt::Display for OperationErrorKind {
 pub(crate) fn result_of(
     outcome: Outcome,
     operation: u64,
-    kind: fn(WireError) -> OperationErrorKind,
+    kind: impl FnOnce(WireError) -> OperationErrorKind,
 ) -> Result<Option<String>, OperationError> {
     let (wire, status) = match outcome {
         Outcome::Succeeded(payload) => return Ok(payload),
