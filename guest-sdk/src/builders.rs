@@ -12,14 +12,15 @@
 //! recorded results, which a replay repeats.
 
 mod body;
-mod callback;
+pub mod callback;
 mod child;
-mod condition;
 mod fetch;
-mod invoke;
-mod retry_loop;
+pub mod invoke;
 mod step;
 mod wait;
+pub mod wait_for_condition;
+mod wait_strategy;
+pub mod with_retry;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
@@ -27,8 +28,7 @@ pub use fetch::FetchBuilder;
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
 
-pub use crate::wait_strategy::{WaitDecision, WaitStrategy, WaitStrategyBuilder};
 pub use callback::{Callback, CreateCallbackBuilder, WaitForCallbackBuilder};
-pub use condition::WaitForConditionBuilder;
 pub use invoke::InvokeBuilder;
-pub use retry_loop::WithRetryBuilder;
+pub use wait_for_condition::{WaitDecision, WaitForConditionBuilder, WaitStrategy, WaitStrategyBuilder};
+pub use with_retry::WithRetryBuilder;

@@ -94,7 +94,6 @@ mod logger;
 mod retry;
 mod seal;
 pub mod serdes;
-mod wait_strategy;
 mod warm;
 mod wire;
 
