@@ -103,14 +103,13 @@ mod logger;
 mod retry;
 mod seal;
 pub mod serdes;
-mod wait_strategy;
 mod warm;
 mod wire;
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod bindings;
 
-pub use builders::combinators::Settled;
+pub use builders::combinator::Settled;
 pub use builders::map_parallel::Branch;
 pub use context::{DurableContext, StepContext};
 pub use error::{
