@@ -45,9 +45,6 @@ impl Store for Edited {
     fn find(&self, function: &str, name: &str) -> Result<Option<ExecutionSummary>, StoreError> {
         self.inner.find(function, name)
     }
-    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
-        self.inner.find_key(key)
-    }
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         self.inner.find_arn(arn)
     }
