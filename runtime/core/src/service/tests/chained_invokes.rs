@@ -320,14 +320,19 @@ fn a_plain_function_is_its_driver_s() {
     assert_eq!(details(&changed[0]).child_arn, None);
     worker.end(InvocationOutput::Pending);
     world.crash();
+    let waits = |world: &World| match world.service.invoke(&arn).unwrap() {
+        Invoked::Waiting(waiting) => (waiting.invokes, waiting.callbacks.len()),
+        other => panic!("{other:?}"),
+    };
     let function = |operation: &str, input: &str| Chained::Function {
         operation: id(operation),
         function: "plain".into(),
         version: "4".into(),
         tenant_id: None,
-        input: Some(input.into()),
+        input: input.into(),
     };
     assert_eq!(world.service.chained(&arn).unwrap(), [function("1", "{}"), function("2", "[1]")]);
+    assert_eq!(waits(&world), (vec![function("1", "{}"), function("2", "[1]")], 0));
     let error = ErrorObject::new("TypeError", "no");
     world.service.complete_chained(&arn, &id("1"), ChainedOutcome::Failed(error.clone())).unwrap();
     assert_eq!(due(&world), ["order"]);
