@@ -45,15 +45,6 @@ pub enum Chained {
     },
 }
 
-impl Chained {
-    /// The CHAINED_INVOKE.
-    pub fn operation(&self) -> &OperationId {
-        match self {
-            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
-        }
-    }
-}
-
 /// How what a CHAINED_INVOKE invoked has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainedOutcome {
@@ -65,6 +56,15 @@ pub enum ChainedOutcome {
     TimedOut(ErrorObject),
     /// Somebody stopped it.
     Stopped(ErrorObject),
+}
+
+impl Chained {
+    /// The CHAINED_INVOKE.
+    pub fn operation(&self) -> &OperationId {
+        match self {
+            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
+        }
+    }
 }
 
 impl DurableService {
