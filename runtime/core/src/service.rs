@@ -49,11 +49,12 @@ mod tests;
 pub use children::{Chained, ChainedOutcome};
 pub use description::Description;
 pub use execution::{Execution, Found, IllegalTransition};
-pub use functions::{Deployed, Functions, Target};
+pub use functions::{Deployed, Functions, Target, function_not_found};
 pub use history::{HistoryEvent, Subject, Warned, history_of, warnings_of};
 pub use invoke::{Invoked, Waiting};
 pub use start::{StartExecution, Started};
 
+pub use crate::protocol::FunctionName;
 use crate::protocol::{ExecutionArn, ServiceError, Timestamp};
 use crate::store::{ExecutionSummary, Filter, Store};
 use live::Slot;

@@ -5,7 +5,7 @@
 //! crash in between leaves what [`DurableService::chained`] completes, by the same code.
 
 use super::DurableService;
-use super::chained_invoke::derived;
+use super::chained_invoke::{EMPTY_INPUT, derived};
 use super::completion::bounded;
 use super::draft::Draft;
 use super::execution::{Execution, IllegalTransition};
@@ -41,8 +41,17 @@ pub enum Chained {
         /// AWS's `TenantId`.
         tenant_id: Option<String>,
         /// The payload.
-        input: Option<String>,
+        input: String,
     },
+}
+
+impl Chained {
+    /// The CHAINED_INVOKE.
+    pub fn operation(&self) -> &OperationId {
+        match self {
+            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
+        }
+    }
 }
 
 /// How what a CHAINED_INVOKE invoked has ended.
@@ -56,15 +65,6 @@ pub enum ChainedOutcome {
     TimedOut(ErrorObject),
     /// Somebody stopped it.
     Stopped(ErrorObject),
-}
-
-impl Chained {
-    /// The CHAINED_INVOKE.
-    pub fn operation(&self) -> &OperationId {
-        match self {
-            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
-        }
-    }
 }
 
 impl DurableService {
@@ -84,10 +84,10 @@ impl DurableService {
                 let name = FunctionName::try_from(details.function.as_str());
                 chained.push(Chained::Function {
                     operation,
-                    function: name.map_or_else(|_| details.function.clone(), |name| name.name().to_owned()),
+                    function: name.map_or_else(|_| details.function.clone(), |name| name.function().to_owned()),
                     version: details.executed_version.clone().unwrap_or_default(),
                     tenant_id: details.tenant_id.clone(),
-                    input: details.input.clone(),
+                    input: details.input.clone().unwrap_or_else(|| EMPTY_INPUT.to_owned()),
                 });
                 continue;
             };
@@ -176,7 +176,7 @@ impl DurableService {
                 let name = name.qualified(version);
                 match functions::resolve(&*self.functions, &parent.arn(), &name)? {
                     Target::Durable(deployed) if deployed.version == version => Ok(deployed),
-                    _ => Err(name.not_found()),
+                    _ => Err(functions::function_not_found(&name)),
                 }
             });
         // It was there when the parent's row was written, and is not any more.

@@ -25,8 +25,8 @@ pub enum Invoked {
     Closed(ExecutionStatus),
 }
 
-/// What an execution that has nothing to do waits for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What an execution at rest waits for.
+#[derive(Clone, Debug, Default)]
 pub struct Waiting {
     /// Ask again then. None: until an outside event.
     pub until: Option<Timestamp>,

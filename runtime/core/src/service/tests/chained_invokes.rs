@@ -329,7 +329,7 @@ fn a_plain_function_is_its_driver_s() {
         function: "plain".into(),
         version: "4".into(),
         tenant_id: None,
-        input: Some(input.into()),
+        input: input.into(),
     };
     assert_eq!(world.service.chained(&arn).unwrap(), [function("1", "{}"), function("2", "[1]")]);
     assert_eq!(waits(&world), (vec![function("1", "{}"), function("2", "[1]")], 0));
