@@ -421,6 +421,18 @@ fn a_function_that_is_gone_before_its_execution_starts() {
 }
 
 #[test]
+fn a_report_to_an_execution_that_was_not_invoked_yet_is_no_lost_invocation() {
+    let world = world();
+    let arn = world.start("e");
+    let early = world.service.complete_chained(&arn, &id("1"), ChainedOutcome::Succeeded(None));
+    assert!(matches!(early, Err(ServiceError::InvalidParameterValue(_))), "{early:?}");
+    world.run(&arn).end(InvocationOutput::Succeeded(None));
+    assert_eq!(world.history(&arn), ["ExecutionStarted", "InvocationCompleted", "ExecutionSucceeded"]);
+    let error = |event: HistoryEvent| matches!(event.event, Event::InvocationCompleted { error: Some(_), .. });
+    assert!(!world.service.history(&arn).unwrap().into_iter().any(error));
+}
+
+#[test]
 fn what_is_refused() {
     let world = world();
     let mut worker = world.begin();
