@@ -1,0 +1,143 @@
+//! One requirement's execution, from its start to its end or to the last event that is asked for. Time is skipped.
+
+use crate::in_process;
+use crate::referee::{Case, Referee, Verdict};
+use everstep::embedded::{Driven, Embedded, SimulatedTime, Time};
+use everstep::worker::Observer;
+use everstep_core::protocol::{
+    ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, Operation, OperationId, Timestamp,
+};
+use everstep_core::service::{Clock, Entropy, HistoryEvent, StartExecution};
+use everstep_core::store::MemoryStore;
+use everstep_sandbox::Stream;
+use everstep_sandbox::durable::LogLevel;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const GUEST: &str = "conformance";
+
+/// Runs the requirement's handler and has the outcome judged. `Err`: the execution could not be brought to an end.
+pub(crate) fn run(case: &Case, referee: &mut Referee) -> Result<Verdict, String> {
+    let time = Arc::new(SimulatedTime::default());
+    let entropy = Arc::new(Counted::default());
+    let embedded = Embedded::new(Arc::new(MemoryStore::new()), in_process::sandbox(), time.clone(), entropy);
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    embedded.add_component(in_process::component(GUEST)).map_err(|error| text(&error))?;
+    let started = embedded.start(request(&format!("{}-{}", case.suite, case.id), &case.input));
+    let arn = started.map_err(|error| text(&error))?.arn().clone();
+    let logs = Arc::new(Logs { arn: arn.clone(), lines: Mutex::default() });
+
+    let mut world = World { case, referee, embedded: &embedded, time: &time, arn: &arn };
+    world.drive(&(logs.clone() as Arc<dyn Observer>))?;
+
+    let events = world.events()?;
+    let description = embedded.service().describe(&arn).map_err(|error| text(&error))?;
+    let execution = json!({
+        "DurableExecutionArn": arn.as_str(),
+        "Status": description.status.as_str(),
+        "Result": description.result,
+    });
+    let logs = logs.lines.lock().expect("nobody panics with it").clone();
+    if std::env::var_os("EVERSTEP_CONFORMANCE_SHOW").is_some_and(|wanted| wanted == case.id.as_str()) {
+        println!("{}", serde_json::to_string_pretty(&events).unwrap_or_default());
+        println!("{execution:#}\n{logs:#?}");
+    }
+    Ok(referee.verdict(case, &events, &execution, &logs))
+}
+
+fn request(function: &str, input: &str) -> StartExecution {
+    StartExecution {
+        function: function.into(),
+        version: "$LATEST".into(),
+        name: None,
+        input: Some(input.into()),
+        component: ComponentDigest::of(in_process::component(GUEST)),
+        config: ExecutionConfig::default(),
+        seed: None,
+    }
+}
+
+/// The execution and what is around it.
+struct World<'a> {
+    case: &'a Case,
+    referee: &'a mut Referee,
+    embedded: &'a Embedded,
+    time: &'a SimulatedTime,
+    arn: &'a ExecutionArn,
+}
+
+impl World<'_> {
+    /// Invokes as often as there is something to do, and skips the time in between.
+    fn drive(&mut self, observer: &Arc<dyn Observer>) -> Result<(), String> {
+        loop {
+            let driven = self.embedded.drive(self.arn, &in_process::environment(), observer, Some(Duration::ZERO));
+            let until = match driven.map_err(|error| error.to_string())? {
+                Driven::Closed(_) => return Ok(()),
+                Driven::Suspended { until } => until,
+            };
+            let events = self.events()?;
+            let seen = events.iter().any(|event| event["EventId"] == self.case.last_event);
+            if seen && !self.case.ends {
+                return Ok(());
+            }
+            match until {
+                Some(until) => self.time.sleep_until(until),
+                None => {
+                    return Err(format!(
+                        "it waits for ever:\n{}",
+                        serde_json::to_string_pretty(&events).unwrap_or_default()
+                    ));
+                }
+            }
+        }
+    }
+
+    fn events(&self) -> Result<Vec<Value>, String> {
+        let history = self.embedded.service().history(self.arn).map_err(|error| error.to_string())?;
+        Ok(history.iter().map(HistoryEvent::to_json).collect())
+    }
+}
+
+/// The same bytes in every run, and others at every call.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Entropy for Counted {
+    fn bytes(&self) -> [u8; 32] {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        bytes
+    }
+}
+
+/// What CloudWatch would have.
+struct Logs {
+    arn: ExecutionArn,
+    lines: Mutex<Vec<Value>>,
+}
+
+impl Observer for Logs {
+    fn step_running(&self, _: &OperationId, _: Option<&str>, _: u32) {}
+    fn changed(&self, _: &Operation) {}
+    fn sleeping(&self, _: Duration) {}
+    fn output(&self, _: Stream, _: &[u8]) {}
+    fn waiting(&self, _: Timestamp, _: Duration) {}
+    fn invocation_failed(&self, _: &ErrorObject) {}
+    fn log(&self, operation: Option<&str>, level: LogLevel, message: &str, fields: &[(String, String)]) {
+        let mut record = json!({
+            "level": format!("{level:?}").to_uppercase(),
+            "message": message,
+            "durableExecutionArn": self.arn.as_str(),
+            "operationId": operation,
+        });
+        for (field, value) in fields {
+            record[field] = json!(value);
+        }
+        let mut lines = self.lines.lock().expect("nobody panics with it");
+        // CloudWatch's events are in the order of their timestamps.
+        let at = lines.len();
+        lines.push(json!({ "timestamp": at, "ingestionTime": at, "message": record.to_string() }));
+    }
+}
