@@ -13,8 +13,9 @@ wasmtime::component::bindgen!({
 });
 
 pub use everstep::workflow::durable::{
-    Completed, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, Jitter, LogLevel, Operation,
-    Outcome, Retry, RetryReason, RetrySchedule, Run, Started, StepOptions, StepOutcome, StepSemantics,
+    CallbackOptions, Completed, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse,
+    InvokeOptions, Jitter, LogLevel, Operation, Outcome, Retry, RetryReason, RetrySchedule, Run, Started, StepOptions,
+    StepOutcome, StepSemantics,
 };
 
 struct Durable;
@@ -60,6 +61,26 @@ impl everstep::workflow::durable::Host for GuestState {
     ) -> wasmtime::Result<Operation> {
         self.outside("begin-context")?;
         self.host.begin_context(parent, name, sub_type).map_err(stop)
+    }
+
+    fn begin_virtual_context(&mut self, parent: Operation) -> wasmtime::Result<Operation> {
+        self.outside("begin-virtual-context")?;
+        self.host.begin_virtual_context(parent).map_err(stop)
+    }
+
+    fn begin_condition(&mut self, parent: Operation, name: Option<String>) -> wasmtime::Result<Operation> {
+        self.outside("begin-condition")?;
+        self.host.begin_condition(parent, name).map_err(stop)
+    }
+
+    fn begin_callback(&mut self, parent: Operation, options: CallbackOptions) -> wasmtime::Result<Operation> {
+        self.outside("begin-callback")?;
+        self.host.begin_callback(parent, options).map_err(stop)
+    }
+
+    fn begin_invoke(&mut self, parent: Operation, options: InvokeOptions) -> wasmtime::Result<Operation> {
+        self.outside("begin-invoke")?;
+        self.host.begin_invoke(parent, options).map_err(stop)
     }
 
     fn begin_fetch(

@@ -1,8 +1,8 @@
 //! What the sandbox asks of whoever runs a workflow: the other side of every call a guest can make.
 
 use crate::durable::{
-    ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, Operation, StepOptions,
-    StepOutcome,
+    CallbackOptions, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, InvokeOptions,
+    LogLevel, Operation, StepOptions, StepOutcome,
 };
 
 /// Where output goes.
@@ -69,6 +69,14 @@ pub trait Host: std::any::Any + Send {
     fn begin_wait(&mut self, parent: Operation, name: Option<String>, seconds: u32) -> Result<Operation, Stop>;
     /// A child context.
     fn begin_context(&mut self, parent: Operation, name: Option<String>, sub_type: String) -> Result<Operation, Stop>;
+    /// A context that is nowhere recorded.
+    fn begin_virtual_context(&mut self, parent: Operation) -> Result<Operation, Stop>;
+    /// A step that polls.
+    fn begin_condition(&mut self, parent: Operation, name: Option<String>) -> Result<Operation, Stop>;
+    /// Something outside completes it; its id arrives with [`Host::next`].
+    fn begin_callback(&mut self, parent: Operation, options: CallbackOptions) -> Result<Operation, Stop>;
+    /// Another function's result.
+    fn begin_invoke(&mut self, parent: Operation, options: InvokeOptions) -> Result<Operation, Stop>;
     /// An HTTP request that the host performs.
     fn begin_fetch(
         &mut self,

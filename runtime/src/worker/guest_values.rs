@@ -54,6 +54,16 @@ pub(super) fn check_name(name: Option<&str>) -> Result<(), Stop> {
     Err(Stop::Refused(format!("operation name {shown:?} is not allowed: give 1..256 printable ASCII characters")))
 }
 
+/// Text of letters, digits and `others`, up to `most` of them.
+pub(super) fn check_plain(what: &str, given: &str, most: usize, others: &str) -> Result<(), Stop> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+    if (1..=most).contains(&given.len()) && given.chars().all(allowed) {
+        return Ok(());
+    }
+    let shown: String = given.chars().take(QUOTE).collect();
+    Err(Stop::Refused(format!("{what} {shown:?} is not allowed: give 1..{most} letters, digits and any of {others:?}")))
+}
+
 /// AWS's bounds of waits and retry delays.
 pub(super) fn check_seconds(seconds: u32) -> Result<(), Stop> {
     if (1..=limits::MAX_SECONDS).contains(&seconds) {
@@ -73,10 +83,5 @@ pub(super) fn quoted(outcome: &Result<Option<String>, ErrorObject>) -> String {
 
 /// AWS's `OperationSubType`: 1..32 characters of `[a-zA-Z0-9-_]`.
 pub(super) fn check_sub_type(given: &str) -> Result<(), Stop> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if (1..=32).contains(&given.len()) && given.bytes().all(plain) {
-        return Ok(());
-    }
-    let shown: String = given.chars().take(QUOTE).collect();
-    Err(Stop::Refused(format!("context sub type {shown:?} is not allowed: give 1..32 characters of [a-zA-Z0-9-_]")))
+    check_plain("context sub type", given, 32, "-_")
 }

@@ -26,6 +26,7 @@ mod calls;
 mod checkpoints;
 mod comparison;
 mod fetches;
+mod outside;
 
 use fetches::{Fetch, Fetches};
 
@@ -65,6 +66,8 @@ struct Begun {
     children: u64,
     /// The guest dropped it: nothing of it is handed over any more.
     cancelled: bool,
+    /// It is nowhere recorded; what is begun in it belongs to `parent` in the log.
+    is_virtual: bool,
     /// This run has sent START for the attempt at hand.
     start_sent: bool,
     seconds: Option<u32>,
@@ -86,6 +89,7 @@ pub(crate) struct WorkflowHost {
     /// Numbers of begun operations that the log does not have yet.
     unrecorded: HashMap<OperationId, u64, FxBuildHasher>,
     root_children: u64,
+    virtual_contexts: u32,
     /// Steps that could run: not ended, not parked, not cancelled; by number.
     runnable: BTreeSet<u64>,
     fetches: Fetches,
@@ -204,6 +208,7 @@ impl WorkflowHost {
             emitted,
             unrecorded: HashMap::default(),
             root_children: 0,
+            virtual_contexts: 0,
             runnable: BTreeSet::new(),
             fetches: Fetches::default(),
             timer: None,
@@ -272,24 +277,10 @@ impl WorkflowHost {
     ) -> Result<(u64, Option<OperationStatus>), Stop> {
         check_name(name.as_deref())?;
         let most = self.started.config.max_operations;
-        if self.begun.len() >= most as usize {
-            return Err(Stop::Refused(format!(
-                "Operation limit exceeded: this execution may begin {most} operations; batch work in fewer steps, or \
-                 start it with a higher limit"
-            )));
+        if self.begun.len() - self.virtual_contexts as usize >= most as usize {
+            return Err(too_many(most, "operations"));
         }
-        let (parent_id, ordinal) = if parent == 0 {
-            self.root_children += 1;
-            (None, self.root_children)
-        } else {
-            let context = self.slot(parent)?;
-            if context.kind != OperationType::Context {
-                return Err(Stop::Refused(format!("operation {parent} is no context: nothing can be begun in it")));
-            }
-            context.children += 1;
-            (Some(context.id.clone()), context.children)
-        };
-        let id = OperationId::position(parent_id.as_ref(), ordinal);
+        let (parent_id, id) = self.place(parent)?;
         let number = self.begun.len() as u64 + 1;
         let mut recorded = None;
         if let Some(operation) = self.recorded.claim(&id, number) {
@@ -319,11 +310,28 @@ impl WorkflowHost {
             at_most_once: false,
             children: 0,
             cancelled: false,
+            is_virtual: false,
             start_sent: false,
             seconds,
             fetch: None,
         });
         Ok((number, recorded))
+    }
+
+    /// The next position in a context: whose child it is in the log, and its id.
+    fn place(&mut self, parent: u64) -> Result<(Option<OperationId>, OperationId), Stop> {
+        if parent == 0 {
+            self.root_children += 1;
+            return Ok((None, OperationId::position(None, self.root_children)));
+        }
+        let context = self.slot(parent)?;
+        if context.kind != OperationType::Context {
+            return Err(Stop::Refused(format!("operation {parent} is no context: nothing can be begun in it")));
+        }
+        context.children += 1;
+        let id = OperationId::position(Some(&context.id), context.children);
+        let recorded_in = if context.is_virtual { context.parent.clone() } else { Some(context.id.clone()) };
+        Ok((recorded_in, id))
     }
 
     /// The next end in the order of the log, if there is one for this guest.
@@ -333,7 +341,7 @@ impl WorkflowHost {
             let fetch = claim.and_then(|number| begun[number as usize - 1].fetch.as_ref());
             fetch.is_some_and(|fetch| fetch.delivered == Delivered::Blocking)
         };
-        while let Some((event, claim, operation)) = self.recorded.earliest_end(|claim| !blocking(&self.begun, claim)) {
+        while let Some((event, claim, operation)) = self.recorded.earliest(|claim| !blocking(&self.begun, claim)) {
             let Some(number) = claim else {
                 let divergence =
                     Divergence::Missing { id: operation.id.clone(), recorded: describe_recorded(operation) };
@@ -350,6 +358,9 @@ impl WorkflowHost {
                     requested: format!("{}, still awaited", describe_recorded(operation)),
                 };
                 return Err(self.diverged(divergence));
+            }
+            if operation.ended_event != Some(event) {
+                return self.deliver_start(event, number).map(Some);
             }
             let mut outcome = outcome_of(operation);
             let ended_at = operation.ended_at.unwrap_or(self.started_at);
@@ -376,6 +387,22 @@ impl WorkflowHost {
             return Ok(Some(Event::Completed(durable::Completed { operation: number, outcome })));
         }
         Ok(None)
+    }
+
+    /// A callback is durable: the guest learns its id.
+    fn deliver_start(&mut self, event: u64, number: u64) -> Result<Event, Stop> {
+        let operation = self.recorded.get(&self.begun[number as usize - 1].id);
+        let started = operation.and_then(|operation| Some((operation.started_at, operation.callback.as_ref()?)));
+        let Some((started_at, callback)) = started else { return Err(self.damaged(number)) };
+        let value = callback.callback_id.clone();
+        if matches!(self.mode, Mode::Live { .. }) {
+            hit(Failpoint::BeforeDelivery);
+        }
+        self.clock.advance_to(started_at);
+        self.calls.call(Call::Started).word(number).text(&value);
+        self.recorded.delivered(event);
+        self.check_journal()?;
+        Ok(Event::Started(durable::Started { operation: number, value }))
     }
 
     /// Whether the next attempt of this step was started by an earlier run that died in its body.
@@ -438,4 +465,11 @@ impl WorkflowHost {
     fn repeats(&self) -> bool {
         self.calls.journal().calls < self.emitted
     }
+}
+
+fn too_many(most: u32, what: &str) -> Stop {
+    Stop::Refused(format!(
+        "Operation limit exceeded: this execution may begin {most} {what}; batch work in fewer steps, or start it with \
+         a higher limit"
+    ))
 }

@@ -26,6 +26,11 @@ pub(crate) enum Call {
     BeginFetch = 13,
     Fetched = 14,
     BlockOnFetches = 15,
+    BeginCondition = 16,
+    BeginCallback = 17,
+    BeginInvoke = 18,
+    Started = 19,
+    BeginVirtualContext = 20,
 }
 
 /// A running 64-bit digest over words and texts, in the manner of FNV-1a: not against forgery (the log's owner can write any
@@ -202,7 +207,7 @@ impl HostCalls {
         }
         self.last = call as u8;
         self.journal.calls += 1;
-        if matches!(call, Call::Completed | Call::Block | Call::Fetched) {
+        if matches!(call, Call::Completed | Call::Block | Call::Fetched | Call::Started) {
             self.journal.delivered += 1;
         }
         Entry(&mut self.journal.digest).word(call as u64)

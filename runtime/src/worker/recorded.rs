@@ -11,7 +11,8 @@ pub(crate) struct Recorded {
     operations: Vec<Arc<Operation>>,
     /// The ids are positions or what the log holds: nobody can choose them so that they collide.
     by_id: HashMap<OperationId, usize, FxBuildHasher>,
-    /// Ends not yet handed over, in the order of the log: event id of the end, then the index.
+    /// What was not handed over yet, in the order of the log: event id of an end or of a callback's start, then the
+    /// index.
     undelivered: VecDeque<(u64, usize)>,
     /// Which of them the guest has begun, as its own operation numbers.
     claims: Vec<Option<u64>>,
@@ -24,8 +25,11 @@ impl Recorded {
     pub(crate) fn new(operations: Vec<Arc<Operation>>) -> Self {
         let numbered = || operations.iter().enumerate();
         let by_id = numbered().map(|(index, operation)| (operation.id.clone(), index)).collect();
-        let mut undelivered: Vec<_> =
-            numbered().filter_map(|(index, operation)| Some((handed_over_at(operation)?, index))).collect();
+        let mut undelivered: Vec<_> = numbered()
+            .flat_map(|(index, operation)| {
+                handed_over_at(operation).into_iter().flatten().map(move |event| (event, index))
+            })
+            .collect();
         undelivered.sort_unstable();
         let claims = vec![None; operations.len()];
         Self { operations, by_id, undelivered: undelivered.into(), claims, claimed: 0, next: 0 }
@@ -33,27 +37,29 @@ impl Recorded {
 
     /// The service says how an operation stands now.
     pub(crate) fn update(&mut self, operation: Arc<Operation>) {
-        let end = handed_over_at(&operation);
-        let (index, ended_before) = match self.by_id.get(&operation.id) {
+        let now = handed_over_at(&operation);
+        let (index, before) = match self.by_id.get(&operation.id) {
             Some(&index) => {
                 let before = std::mem::replace(&mut self.operations[index], operation);
-                (index, before.status.is_terminal())
+                (index, handed_over_at(&before))
             }
             None => {
                 let index = self.operations.len();
                 self.by_id.insert(operation.id.clone(), index);
                 self.claims.push(None);
                 self.operations.push(operation);
-                (index, false)
+                (index, [None; 2])
             }
         };
-        if let Some(event) = end.filter(|_| !ended_before) {
-            // Nearly always the last: the service reports in the order of the log.
-            let place = match self.undelivered.back() {
-                Some((last, _)) if *last > event => self.undelivered.partition_point(|(other, _)| *other < event),
-                _ => self.undelivered.len(),
-            };
-            self.undelivered.insert(place, (event, index));
+        for (event, before) in now.into_iter().zip(before) {
+            if let Some(event) = event.filter(|_| before.is_none()) {
+                // Nearly always the last: the service reports in the order of the log.
+                let place = match self.undelivered.back() {
+                    Some((last, _)) if *last > event => self.undelivered.partition_point(|(other, _)| *other < event),
+                    _ => self.undelivered.len(),
+                };
+                self.undelivered.insert(place, (event, index));
+            }
         }
     }
 
@@ -83,18 +89,19 @@ impl Recorded {
         self.claims[*self.by_id.get(id)?]
     }
 
-    /// The earliest end that was not handed over and is wanted, with the guest's number for it if it has begun it.
-    pub(crate) fn earliest_end(&self, wanted: impl Fn(Option<u64>) -> bool) -> Option<(u64, Option<u64>, &Operation)> {
+    /// The earliest end, or start of a callback, that was not handed over and is wanted, with the guest's number for the
+    /// operation if it has begun it.
+    pub(crate) fn earliest(&self, wanted: impl Fn(Option<u64>) -> bool) -> Option<(u64, Option<u64>, &Operation)> {
         let (event, index) = *self.undelivered.iter().find(|(_, index)| wanted(self.claims[*index]))?;
         Some((event, self.claims[index], &self.operations[index]))
     }
 
-    /// That end is handed over, or will never be.
+    /// That is handed over, or will never be.
     pub(crate) fn delivered(&mut self, event: u64) {
-        self.remove_end(event);
+        self.remove(event);
     }
 
-    fn remove_end(&mut self, event: u64) -> Option<(u64, usize)> {
+    fn remove(&mut self, event: u64) -> Option<(u64, usize)> {
         if self.undelivered.front().is_some_and(|(first, _)| *first == event) {
             return self.undelivered.pop_front();
         }
@@ -106,7 +113,7 @@ impl Recorded {
     pub(crate) fn take_end(&mut self, id: &OperationId) -> Option<Timestamp> {
         let index = *self.by_id.get(id)?;
         let event = self.operations[index].ended_event?;
-        self.remove_end(event)?;
+        self.remove(event)?;
         self.operations[index].ended_at
     }
 
@@ -124,11 +131,12 @@ impl Recorded {
     }
 }
 
-/// The event at which the operation's end is handed to the guest, if it has ended. A context's outcome is the guest's
-/// own: nothing is handed over.
-fn handed_over_at(operation: &Operation) -> Option<u64> {
+/// The events at which something of the operation is handed to the guest, as far as the log has them: of a callback its
+/// start, which brings its id; of any operation its end, but for a context's, whose outcome is the guest's own.
+fn handed_over_at(operation: &Operation) -> [Option<u64>; 2] {
     let ended = operation.status.is_terminal() && operation.operation_type != OperationType::Context;
-    operation.ended_event.filter(|_| ended)
+    let starts = operation.operation_type == OperationType::Callback;
+    [starts.then_some(operation.started_event), operation.ended_event.filter(|_| ended)]
 }
 
 #[cfg(test)]
@@ -150,14 +158,18 @@ mod tests {
             due_at: None,
             seconds: Some(1),
             result: None,
+            result_omitted: false,
             error: None,
+            started_event: 2,
             ended_event,
+            callback: None,
+            chained_invoke: None,
         })
     }
 
     fn order(recorded: &mut Recorded) -> Vec<u64> {
         std::iter::from_fn(|| {
-            let event = recorded.earliest_end(|_| true)?.0;
+            let event = recorded.earliest(|_| true)?.0;
             recorded.delivered(event);
             Some(event)
         })

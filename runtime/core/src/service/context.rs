@@ -14,11 +14,13 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
         Event::ContextStarted { id, parent, name, sub_type } => {
             execution.begin_operation(place, begun(place, CONTEXT, id, parent, name, sub_type))
         }
-        Event::ContextSucceeded { id, result, result_omitted, .. } => execution.change(place, id, CONTEXT, &[Started], |context| {
-            context.status = Succeeded;
-            context.result.clone_from(result);
-            context.result_omitted = *result_omitted;
-        }),
+        Event::ContextSucceeded { id, result, result_omitted, .. } => {
+            execution.change(place, id, CONTEXT, &[Started], |context| {
+                context.status = Succeeded;
+                context.result.clone_from(result);
+                context.result_omitted = *result_omitted;
+            })
+        }
         Event::ContextFailed { id, error, .. } => execution.change(place, id, CONTEXT, &[Started], |context| {
             context.status = Failed;
             context.error = Some(error.clone());
@@ -52,7 +54,7 @@ pub(super) fn record(execution: &mut Execution, draft: &mut Draft, mut update: O
         OperationAction::Succeed => {
             let result_omitted = update.result_omitted;
             Event::ContextSucceeded { id, result: update.payload, replay_children, result_omitted }
-        },
+        }
         OperationAction::Fail => Event::ContextFailed { id, error: update.error.unwrap_or_default(), replay_children },
         _ => return Ok(()),
     };

@@ -87,7 +87,12 @@ pub(super) fn log() -> Vec<Transition> {
             8130,
             vec![
                 Event::ContextSucceeded { id: id("3-2"), result: None, replay_children: true, result_omitted: false },
-                Event::ContextSucceeded { id: id("3"), result: Some("2".into()), replay_children: true, result_omitted: false },
+                Event::ContextSucceeded {
+                    id: id("3"),
+                    result: Some("2".into()),
+                    replay_children: true,
+                    result_omitted: false,
+                },
                 wait("4", None, 60),
             ],
         ),

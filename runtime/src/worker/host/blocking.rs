@@ -148,13 +148,15 @@ impl WorkflowHost {
         slot.cancelled = true;
         self.runnable.remove(&number);
         self.fetches.forget(number);
-        if first && kind == OperationType::Wait {
+        let leaves_the_batch =
+            matches!(kind, OperationType::Wait | OperationType::Callback | OperationType::ChainedInvoke);
+        if first && leaves_the_batch {
             let unsent =
                 self.batch.iter().position(|update| update.id == id && update.action == OperationAction::Start);
             let open = self.recorded.get(&id).is_some_and(|recorded| recorded.status == OperationStatus::Started);
             if let Some(unsent) = unsent {
                 self.batch.remove(unsent);
-            } else if open {
+            } else if open && kind == OperationType::Wait {
                 let cancel = self.update(number, OperationAction::Cancel);
                 self.batch.push(cancel);
             }

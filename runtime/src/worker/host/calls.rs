@@ -8,8 +8,8 @@ use super::{Halt, Mode, STDERR_TAIL, WorkflowHost};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{ErrorObject, OperationAction, OperationStatus, OperationType, OperationUpdate, limits};
 use everstep_sandbox::durable::{
-    self, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, RetryReason, StepOptions,
-    StepOutcome, StepSemantics,
+    self, CallbackOptions, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, InvokeOptions, LogLevel,
+    RetryReason, StepOptions, StepOutcome, StepSemantics,
 };
 use everstep_sandbox::{Delivered, Host, Stop, Stream, Woken};
 
@@ -30,13 +30,7 @@ impl Host for WorkflowHost {
     fn begin_step(&mut self, parent: u64, options: StepOptions) -> Result<u64, Stop> {
         let at_most_once = options.semantics == StepSemantics::AtMostOncePerRetry;
         self.calls.call(Call::BeginStep).word(parent).optional(options.name.as_deref()).word(u64::from(at_most_once));
-        let (number, status) = self.begin(parent, OperationType::Step, options.name, "Step".into(), None)?;
-        self.begun[number as usize - 1].at_most_once = at_most_once;
-        if matches!(status, None | Some(OperationStatus::Ready | OperationStatus::Started)) {
-            self.runnable.insert(number);
-        }
-        self.check_journal()?;
-        Ok(number)
+        self.step(parent, options.name, "Step", at_most_once)
     }
 
     fn begin_wait(&mut self, parent: u64, name: Option<String>, seconds: u32) -> Result<u64, Stop> {
@@ -63,6 +57,23 @@ impl Host for WorkflowHost {
         Ok(number)
     }
 
+    fn begin_virtual_context(&mut self, parent: u64) -> Result<u64, Stop> {
+        self.virtual_context(parent)
+    }
+
+    fn begin_condition(&mut self, parent: u64, name: Option<String>) -> Result<u64, Stop> {
+        self.calls.call(Call::BeginCondition).word(parent).optional(name.as_deref());
+        self.step(parent, name, "WaitForCondition", false)
+    }
+
+    fn begin_callback(&mut self, parent: u64, options: CallbackOptions) -> Result<u64, Stop> {
+        self.callback(parent, options)
+    }
+
+    fn begin_invoke(&mut self, parent: u64, options: InvokeOptions) -> Result<u64, Stop> {
+        self.invoke(parent, options)
+    }
+
     fn begin_fetch(
         &mut self,
         parent: u64,
@@ -85,12 +96,16 @@ impl Host for WorkflowHost {
             Err(error) => entry.word(0).optional(error.message.as_deref()),
         };
         let slot = self.slot(context)?;
-        if slot.kind != OperationType::Context {
-            return Err(Stop::Refused(format!("operation {context} is no context: it cannot be ended as one")));
+        if slot.kind != OperationType::Context || slot.is_virtual {
+            let text = format!("operation {context} is no context that is recorded: it cannot be ended as one");
+            return Err(Stop::Refused(text));
         }
         let id = slot.id.clone();
         let recorded = self.recorded.get(&id).filter(|operation| operation.status.is_terminal());
+        let omitted = matches!(&outcome, Ok(Some(result)) if result.len() > limits::CONTEXT_RESULT_BYTES);
         match recorded {
+            // What it was, the journal's digest tells.
+            Some(operation) if operation.result_omitted && omitted => {}
             Some(operation) => {
                 let before = match operation.status {
                     OperationStatus::Succeeded => Ok(operation.result.clone()),
@@ -105,8 +120,9 @@ impl Host for WorkflowHost {
                 let action = if outcome.is_ok() { OperationAction::Succeed } else { OperationAction::Fail };
                 let mut update = self.update(context, action);
                 update.replay_children = true;
+                update.result_omitted = omitted;
                 match outcome {
-                    Ok(result) => update.payload = result,
+                    Ok(result) => update.payload = result.filter(|_| !omitted),
                     Err(error) => update.error = Some(error),
                 }
                 self.batch.push(update);

@@ -188,7 +188,7 @@ impl WorkflowHost {
     pub(super) fn damaged(&mut self, number: u64) -> Stop {
         let id = self.operation(number).map_or_else(String::new, |(id, _)| id.to_string());
         self.halt(super::Halt::Machine(format!(
-            "what is recorded of the HTTP request {id} cannot be read; restore the database from a copy"
+            "what is recorded of operation {id} cannot be read; restore the database from a copy"
         )))
     }
 

@@ -95,6 +95,11 @@ pub(super) fn words(kind: u8) -> &'static str {
         13 => "an HTTP request begun",
         14 => "an HTTP request's answer taken",
         15 => "a blocking wait for HTTP requests",
+        16 => "a condition begun",
+        17 => "a callback begun",
+        18 => "an invoke begun",
+        19 => "a callback's id taken",
+        20 => "a virtual context begun",
         _ => "another call",
     }
 }
