@@ -7,8 +7,8 @@ use everstep::worker::Observer;
 use everstep_core::protocol::{
     ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, Operation, OperationId, Timestamp,
 };
-use everstep_core::service::{Clock, Entropy, HistoryEvent, StartExecution};
-use everstep_core::store::MemoryStore;
+use everstep_core::service::{Entropy, HistoryEvent, StartExecution};
+use everstep_core::store::memory::MemoryStore;
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use everstep_sdk::serdes::SerdesContext;
 use everstep_sdk::{BoxError, Serdes};
 
-/// Text in upper case, without quotes.
+/// Text in upper case, written and read as it is, without quotes of its own.
 pub(crate) struct UpperCase;
 
 impl Serdes<String> for UpperCase {
@@ -11,6 +11,6 @@ impl Serdes<String> for UpperCase {
         Ok(value.to_uppercase())
     }
     async fn deserialize(&self, wire: String, _: SerdesContext) -> Result<String, BoxError> {
-        Ok(wire)
+        Ok(wire.to_uppercase())
     }
 }
