@@ -1,6 +1,7 @@
 //! An invocation begins, if there is something to do.
 
 use super::DurableService;
+use super::children;
 use super::draft::Draft;
 use super::execution::Execution;
 use super::invocations::{Phase, lost_error, lost_request_id};
@@ -25,11 +26,17 @@ pub enum Invoked {
 }
 
 impl DurableService {
-    /// Begins an invocation, after it recorded what has come due or, in a process that has not seen the execution
+    /// Begins an invocation, after it recorded what has come due, the ends of chained invokes that a crash kept from
+    /// it, or, in a process that has not seen the execution
     /// before, an invocation that was lost with its host. A running invocation is superseded: its token dies.
     ///
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.
     pub fn invoke(&self, arn: &ExecutionArn) -> Result<Invoked, ServiceError> {
+        let chains =
+            |held: &mut Held<'_>| Ok(held.slot.execution.as_ref().is_some_and(|it| !children::open(it).is_empty()));
+        if self.if_open(arn, chains)?.unwrap_or(false) {
+            self.chained(arn)?;
+        }
         match self.if_open(arn, |held| self.invoke_held(held))? {
             Ok(invoked) => Ok(invoked),
             Err(summary) => Ok(Invoked::Closed(summary.status)),
