@@ -11,8 +11,13 @@
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 
+mod body;
+mod callback;
 mod child;
+mod condition;
 mod fetch;
+mod invoke;
+mod retry_loop;
 mod step;
 mod wait;
 
@@ -21,3 +26,9 @@ pub use child::ChildBuilder;
 pub use fetch::FetchBuilder;
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
+
+pub use crate::wait_strategy::{WaitDecision, WaitStrategy, WaitStrategyBuilder};
+pub use callback::{Callback, CreateCallbackBuilder, WaitForCallbackBuilder};
+pub use condition::WaitForConditionBuilder;
+pub use invoke::InvokeBuilder;
+pub use retry_loop::WithRetryBuilder;

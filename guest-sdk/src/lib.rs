@@ -86,6 +86,7 @@ mod logger;
 mod retry;
 mod seal;
 pub mod serdes;
+mod wait_strategy;
 mod warm;
 mod wire;
 
@@ -93,6 +94,10 @@ mod wire;
 mod bindings;
 
 pub use context::{DurableContext, StepContext};
+pub use error::{
+    CallbackError, CallbackErrorKind, FunctionNotFound, InvokeError, InvokeErrorKind, MaxChecksExceeded,
+    WaitForConditionError, WaitForConditionErrorKind,
+};
 pub use error::{
     ChildContextError, ChildContextErrorKind, FetchError, FetchErrorKind, OperationError, OperationErrorKind,
     RetriesExhausted, StepError, StepErrorKind, WaitError, WaitErrorKind,
