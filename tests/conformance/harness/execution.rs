@@ -1,17 +1,18 @@
 //! One requirement's execution, from its start to its end or to the last event that is asked for. Time is skipped.
 
 use crate::in_process;
-use crate::referee::{Case, Referee, Verdict};
+use crate::referee::{Case, Message, Referee, Send, Verdict};
 use everstep::embedded::{Driven, Embedded, SimulatedTime, Time};
 use everstep::worker::Observer;
 use everstep_core::protocol::{
     ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, Operation, OperationId, Timestamp,
 };
-use everstep_core::service::{Entropy, HistoryEvent, StartExecution};
+use everstep_core::service::{Clock, Entropy, HistoryEvent, StartExecution};
 use everstep_core::store::memory::MemoryStore;
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub(crate) fn run(case: &Case, referee: &mut Referee) -> Result<Verdict, String>
 
     let events = world.events()?;
     let description = embedded.service().describe(&arn).map_err(|error| text(&error))?;
+    let failure = description.error.as_ref().and_then(|error| error.message.as_deref());
+    if let Some(message) = failure.filter(|message| message.starts_with("there is no handler for")) {
+        return Err(message.to_owned());
+    }
     let execution = json!({
         "DurableExecutionArn": arn.as_str(),
         "Status": description.status.as_str(),
@@ -71,6 +76,9 @@ struct World<'a> {
 impl World<'_> {
     /// Invokes as often as there is something to do, and skips the time in between.
     fn drive(&mut self, observer: &Arc<dyn Observer>) -> Result<(), String> {
+        let mut sends = VecDeque::new();
+        // What is sent next, and when.
+        let mut next: Option<(Timestamp, Send)> = None;
         loop {
             let driven = self.embedded.drive(self.arn, &in_process::environment(), observer, Some(Duration::ZERO));
             let until = match driven.map_err(|error| error.to_string())? {
@@ -82,16 +90,52 @@ impl World<'_> {
             if seen && !self.case.ends {
                 return Ok(());
             }
-            match until {
-                Some(until) => self.time.sleep_until(until),
-                None => {
-                    return Err(format!(
-                        "it waits for ever:\n{}",
-                        serde_json::to_string_pretty(&events).unwrap_or_default()
-                    ));
+            if next.is_none() && sends.is_empty() {
+                sends.extend(self.referee.callbacks(self.case, &events));
+            }
+            if next.is_none()
+                && let Some(send) = sends.pop_front()
+            {
+                next = Some((self.in_seconds(send.delay_seconds)?, send));
+            }
+            match (next.take(), until) {
+                (Some((at, send)), until) if until.is_none_or(|until| at < until) => {
+                    self.time.sleep_until(at);
+                    self.send(send)?;
                 }
+                (waiting, Some(until)) => {
+                    next = waiting;
+                    self.time.sleep_until(until);
+                }
+                (_, None) => return Err(format!("it waits for ever after {:#}", json!(events))),
             }
         }
+    }
+
+    /// That long after what was recorded last, and after all that was skipped.
+    fn in_seconds(&self, seconds: f64) -> Result<Timestamp, String> {
+        let history = self.embedded.service().history(self.arn).map_err(|error| error.to_string())?;
+        let now = self.time.now(history.last().map_or(Timestamp(0), |event| event.at));
+        Ok(Timestamp(now.0 + (seconds * 1000.0) as i64))
+    }
+
+    fn send(&self, send: Send) -> Result<(), String> {
+        let service = self.embedded.service();
+        let sent = match send.message {
+            Message::Success { result } => service.complete_callback(&send.callback, Ok(result)),
+            Message::Failure { error } => {
+                let member = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+                let error = ErrorObject {
+                    error_type: member("ErrorType"),
+                    message: member("ErrorMessage"),
+                    data: member("ErrorData"),
+                    ..ErrorObject::default()
+                };
+                service.complete_callback(&send.callback, Err(error))
+            }
+            Message::Heartbeat => service.heartbeat_callback(&send.callback),
+        };
+        sent.map_err(|error| error.to_string())
     }
 
     fn events(&self) -> Result<Vec<Value>, String> {

@@ -1,8 +1,9 @@
 //! Suite `callback`.
 
 use crate::{Outcome, text, unknown};
+use everstep_sdk::builders::Callback;
 use everstep_sdk::serdes::SerdesContext;
-use everstep_sdk::{BoxError, Callback, DurableContext, OperationError, Serdes};
+use everstep_sdk::{BoxError, DurableContext, OperationError, Serdes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -7,9 +7,9 @@ use everstep_sdk::serdes::SerdesContext;
 use everstep_sdk::{BoxError, DurableContext, OperationError, Serdes};
 use serde_json::{Value, json};
 
-const ECHO: &str = "target-echo";
-const FAILS: &str = "target-fails";
-const LENGTH: &str = "target-length";
+const ECHO: &str = "target-echo:$LATEST";
+const FAILS: &str = "target-fails:$LATEST";
+const LENGTH: &str = "target-length:$LATEST";
 
 pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext) -> Outcome {
     match requirement {
@@ -38,12 +38,12 @@ pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext)
             Ok(ctx.step(move |_| async move { Ok(value) }).await?)
         }
         "5-13" => {
-            let body = |child: DurableContext| async move { Ok::<Value, BoxError>(child.invoke(ECHO, "child").await?) };
+            let body = |child: DurableContext| async move { Ok::<Value, BoxError>(child.invoke(ECHO, json!("child")).await?) };
             Ok(ctx.run_in_child_context(body).name("child").await?)
         }
         "5-14" => {
-            let first: Value = ctx.invoke(ECHO, "first").await?;
-            let second: Value = ctx.invoke(ECHO, "second").await?;
+            let first: Value = ctx.invoke(ECHO, json!("first")).await?;
+            let second: Value = ctx.invoke(ECHO, json!("second")).await?;
             Ok(json!([first, second]))
         }
         "5-15" => Ok(ctx.invoke(ECHO, input).payload_serdes(Shouted).await?),

@@ -3,10 +3,14 @@
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "built for wasm32-wasip2 alone"))]
 
+mod callback;
 mod child;
+mod invoke;
 mod serdes;
 mod step;
 mod wait;
+mod wait_for_callback;
+mod wait_for_condition;
 
 use everstep_sdk::{BoxError, DurableContext, RetryStrategyConfig};
 use serde_json::Value;
@@ -31,6 +35,11 @@ async fn handle(input: Value, ctx: DurableContext) -> Outcome {
         "step" | "plugin" => step::handle(requirement, input, ctx).await,
         "wait" => wait::handle(requirement, ctx).await,
         "child" => child::handle(requirement, input, ctx).await,
+        "callback" => callback::handle(requirement, input, ctx).await,
+        "invoke" => invoke::handle(requirement, input, ctx).await,
+        "wait_for_condition" => wait_for_condition::handle(requirement, input, ctx).await,
+        "wait_for_callback" => wait_for_callback::handle(requirement, input, ctx).await,
+        "target" => invoke::target(requirement, input),
         _ => unknown(&function),
     }
 }

@@ -1,8 +1,9 @@
 //! Suite `wait_for_condition`.
 
 use crate::{Outcome, SECOND, unknown};
+use everstep_sdk::builders::{WaitDecision, WaitStrategy};
 use everstep_sdk::serdes::SerdesContext;
-use everstep_sdk::{BoxError, DurableContext, JitterStrategy, OperationError, Serdes, StepContext, WaitDecision, WaitStrategy};
+use everstep_sdk::{BoxError, DurableContext, JitterStrategy, OperationError, Serdes, StepContext};
 use serde_json::{Value, json};
 
 pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext) -> Outcome {
