@@ -18,12 +18,16 @@ mod condition;
 mod fetch;
 mod invoke;
 mod retry_loop;
+pub(crate) mod combinators;
+pub mod map_parallel;
 mod step;
 mod wait;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
+pub use combinators::{CombinatorBuilder, JoinAllBuilder, RaceBuilder, SelectOkBuilder, TryJoinAllBuilder};
 pub use fetch::FetchBuilder;
+pub use map_parallel::{MapBuilder, ParallelBuilder};
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
 

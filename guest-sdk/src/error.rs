@@ -44,6 +44,7 @@ macro_rules! operation_error {
 mod callback;
 mod child;
 mod condition;
+mod combinator;
 mod fetch;
 mod invoke;
 mod step;
@@ -52,6 +53,7 @@ mod wait;
 pub use callback::{CallbackError, CallbackErrorKind};
 pub use child::{ChildContextError, ChildContextErrorKind};
 pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
+pub use combinator::{CombinatorError, CombinatorErrorKind, JoinFailed};
 pub use fetch::{FetchError, FetchErrorKind};
 pub use invoke::{FunctionNotFound, InvokeError, InvokeErrorKind};
 pub use step::{RetriesExhausted, StepError, StepErrorKind};
@@ -72,7 +74,8 @@ pub struct OperationError {
 
 #[derive(Debug)]
 struct Record {
-    operation_id: String,
+    // None for an item of a batch: what is read back of a batch does not say.
+    operation_id: Option<String>,
     status: &'static str,
     wire: WireError,
 }
@@ -88,8 +91,16 @@ impl OperationError {
         status: &'static str,
         operation_id: String,
     ) -> Self {
-        let record = Box::new(Record { operation_id, status, wire: wire.clone() });
-        Self { kind: kind(wire), record: Some(record) }
+        Self::from_record(kind(wire.clone()), wire, status, Some(operation_id))
+    }
+
+    pub(crate) fn from_record(
+        kind: OperationErrorKind,
+        wire: WireError,
+        status: &'static str,
+        operation_id: Option<String>,
+    ) -> Self {
+        Self { kind, record: Some(Box::new(Record { operation_id, status, wire })) }
     }
 
     /// Which kind of operation failed, and how.
@@ -98,10 +109,10 @@ impl OperationError {
         &self.kind
     }
 
-    /// The operation's id in the log; none if the operation never began.
+    /// The operation's id in the log; none if the operation never began, and of a batch's item.
     #[must_use]
     pub fn operation_id(&self) -> Option<&str> {
-        self.record.as_ref().map(|record| record.operation_id.as_str())
+        self.record.as_ref().and_then(|record| record.operation_id.as_deref())
     }
 
     /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began.
@@ -133,6 +144,7 @@ impl Error for OperationError {
             OperationErrorKind::Callback(error) => error,
             OperationErrorKind::Invoke(error) => error,
             OperationErrorKind::WaitForCondition(error) => error,
+            OperationErrorKind::Combinator(error) => error,
         })
     }
 }
@@ -155,6 +167,8 @@ pub enum OperationErrorKind {
     Invoke(InvokeError),
     /// A polled condition.
     WaitForCondition(WaitForConditionError),
+    /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
+    Combinator(CombinatorError),
 }
 
 impl OperationErrorKind {
@@ -167,6 +181,7 @@ impl OperationErrorKind {
             Self::Callback(_) => "CallbackError",
             Self::Invoke(_) => "InvokeError",
             Self::WaitForCondition(_) => "WaitForConditionError",
+            Self::Combinator(_) => "PromiseCombinatorError",
         }
     }
 
@@ -179,6 +194,7 @@ impl OperationErrorKind {
             Self::Callback(_) => "callback",
             Self::Invoke(_) => "invoke",
             Self::WaitForCondition(_) => "wait_for_condition",
+            Self::Combinator(_) => "combinator",
         }
     }
 }
@@ -193,6 +209,7 @@ impl fmt::Display for OperationErrorKind {
             Self::Callback(error) => write!(f, "callback: {error}"),
             Self::Invoke(error) => write!(f, "invoke: {error}"),
             Self::WaitForCondition(error) => write!(f, "wait_for_condition: {error}"),
+            Self::Combinator(error) => write!(f, "combinator: {error}"),
         }
     }
 }

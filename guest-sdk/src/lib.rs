@@ -93,14 +93,17 @@ mod wire;
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod bindings;
 
+pub use builders::combinators::Settled;
+pub use builders::map_parallel::Branch;
 pub use context::{DurableContext, StepContext};
 pub use error::{
     CallbackError, CallbackErrorKind, FunctionNotFound, InvokeError, InvokeErrorKind, MaxChecksExceeded,
     WaitForConditionError, WaitForConditionErrorKind,
 };
 pub use error::{
-    ChildContextError, ChildContextErrorKind, FetchError, FetchErrorKind, OperationError, OperationErrorKind,
-    RetriesExhausted, StepError, StepErrorKind, WaitError, WaitErrorKind,
+    ChildContextError, ChildContextErrorKind, CombinatorError, CombinatorErrorKind, FetchError, FetchErrorKind,
+    JoinFailed, OperationError, OperationErrorKind, RetriesExhausted, StepError, StepErrorKind, WaitError,
+    WaitErrorKind,
 };
 pub use future::DurableFuture;
 pub use logger::Logger;

@@ -19,6 +19,10 @@ pub enum ChildContextErrorKind {
     /// Its result could not be serialized or read.
     #[non_exhaustive]
     Internal,
+    /// It was asked for with settings that cannot be met, a `map` with room for no item, say; the source says which.
+    /// Nothing began.
+    #[non_exhaustive]
+    InvalidConfiguration,
 }
 
 impl fmt::Display for ChildContextErrorKind {
@@ -26,6 +30,7 @@ impl fmt::Display for ChildContextErrorKind {
         f.write_str(match self {
             Self::ChildFailed => "child failed",
             Self::Internal => "internal error",
+            Self::InvalidConfiguration => "invalid configuration",
         })
     }
 }

@@ -49,9 +49,10 @@ impl<T: Serialize + DeserializeOwned> Serdes<T> for Joined {
     }
     async fn deserialize(&self, wire: String, _: SerdesContext) -> Result<T, BoxError> {
         let joined = wire.strip_prefix("OPSERDE:").ok_or_else(|| format!("{wire:?} is not joined"))?;
-        let results = joined.split(',').enumerate().map(|(index, text)| {
-            json!({ "index": index, "status": "SUCCEEDED", "result": json!(text).to_string() })
-        });
+        let results = joined
+            .split(',')
+            .enumerate()
+            .map(|(index, text)| json!({ "index": index, "status": "SUCCEEDED", "result": json!(text).to_string() }));
         let summary = json!({ "results": results.collect::<Vec<_>>(), "reason": "ALL_COMPLETED" });
         Ok(serde_json::from_value(summary)?)
     }

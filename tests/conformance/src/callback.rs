@@ -3,18 +3,20 @@
 use crate::{Outcome, text, unknown};
 use everstep_sdk::builders::Callback;
 use everstep_sdk::serdes::SerdesContext;
-use everstep_sdk::{BoxError, DurableContext, OperationError, Serdes};
+use everstep_sdk::{BoxError, DurableContext, OperationError, ReplayedFailure, Serdes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::error::Error;
 use std::time::Duration;
 
 pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext) -> Outcome {
     match requirement {
-        "4-1" | "4-6" => named(&ctx, &input, Limits::default()).await?.result().await.map_err(Into::into),
-        "4-2" => named(&ctx, &json!("approval"), Limits::default()).await?.result().await.map_err(Into::into),
+        "4-1" => Ok(named(&ctx, &input, Limits::default()).await?.result().await?),
+        "4-2" => Ok(named(&ctx, &json!("approval"), Limits::default()).await?.result().await?),
         "4-3" => Ok(named(&ctx, &input, Limits::timeout(5)).await?.result().await?),
         "4-4" => Ok(named(&ctx, &input, Limits::heartbeat(5)).await?.result().await?),
         "4-5" => Ok(named(&ctx, &input, Limits::heartbeat(10)).await?.result().await?),
+        "4-6" => named(&ctx, &input, Limits::default()).await?.result().await.map_err(as_sent),
         "4-7" => then_step(&ctx, named(&ctx, &input, Limits::default()).await?).await,
         "4-8" => then_step(&ctx, named(&ctx, &input, Limits::timeout(5)).await?).await,
         "4-9" | "4-10" => then_wait(&ctx, named(&ctx, &input, Limits::default()).await?, 5).await,
@@ -79,6 +81,15 @@ async fn named(ctx: &DurableContext, name: &Value, limits: Limits) -> Result<Cal
         callback = callback.heartbeat(Duration::from_secs(limits.heartbeat));
     }
     Ok(callback.await?)
+}
+
+/// What the outside system said, without what the SDK says about it.
+fn as_sent(error: OperationError) -> BoxError {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    match causes.filter_map(|cause| cause.downcast_ref::<ReplayedFailure>()).last() {
+        Some(sent) => sent.clone().into(),
+        None => error.into(),
+    }
 }
 
 async fn both(ctx: &DurableContext, names: &Value) -> Result<(Callback<Value>, Callback<Value>), BoxError> {

@@ -38,7 +38,8 @@ pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext)
             Ok(ctx.step(move |_| async move { Ok(value) }).await?)
         }
         "5-13" => {
-            let body = |child: DurableContext| async move { Ok::<Value, BoxError>(child.invoke(ECHO, json!("child")).await?) };
+            let body =
+                |child: DurableContext| async move { Ok::<Value, BoxError>(child.invoke(ECHO, json!("child")).await?) };
             Ok(ctx.run_in_child_context(body).name("child").await?)
         }
         "5-14" => {

@@ -3,9 +3,12 @@
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "built for wasm32-wasip2 alone"))]
 
+mod batch;
 mod callback;
 mod child;
 mod invoke;
+mod map;
+mod parallel;
 mod serdes;
 mod step;
 mod wait;
@@ -39,6 +42,8 @@ async fn handle(input: Value, ctx: DurableContext) -> Outcome {
         "invoke" => invoke::handle(requirement, input, ctx).await,
         "wait_for_condition" => wait_for_condition::handle(requirement, input, ctx).await,
         "wait_for_callback" => wait_for_callback::handle(requirement, input, ctx).await,
+        "map" => map::handle(requirement, input, ctx).await,
+        "parallel" => parallel::handle(requirement, ctx).await,
         "target" => invoke::target(requirement, input),
         _ => unknown(&function),
     }

@@ -13,7 +13,8 @@ pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext)
     let items = input.as_array().cloned().unwrap_or_default();
     match requirement {
         "9-1" => {
-            let greet = |ctx, item: Value, _| async move { step(ctx, json!(format!("Hello, {}!", text(&item)?))).await };
+            let greet =
+                |ctx, item: Value, _| async move { step(ctx, json!(format!("Hello, {}!", text(&item)?))).await };
             Ok(json!(ctx.map(items, greet).name("map").max_concurrency(1).await?))
         }
         "9-2" => {
@@ -65,7 +66,8 @@ pub(crate) async fn handle(requirement: &str, input: Value, ctx: DurableContext)
         }
         "9-16" => {
             let large = |_, item: Value, _| ready(Ok(json!(text(&item).unwrap_or_default().repeat(70 * 1024))));
-            let batch = ctx.map(strings(["a", "b", "c", "d"]), large).name("large").max_concurrency(1).await_batch().await?;
+            let batch =
+                ctx.map(strings(["a", "b", "c", "d"]), large).name("large").max_concurrency(1).await_batch().await?;
             Ok(projection(&batch, &["successCount", "totalCount"]))
         }
         "9-17" => {

@@ -3,8 +3,8 @@
 use crate::batch::{SUCCESSES, WITH_STATUS, WITHOUT_STATUS, projection, step, tolerating};
 use crate::step::fails;
 use crate::{Outcome, unknown};
-use everstep_sdk::builders::map_parallel::{CompletionConfig, NestingMode};
 use everstep_sdk::builders::ParallelBuilder;
+use everstep_sdk::builders::map_parallel::{CompletionConfig, NestingMode};
 use everstep_sdk::serdes::SerdesContext;
 use everstep_sdk::{BoxError, Branch, DurableContext, Serdes};
 use serde_json::{Value, json};
