@@ -1,10 +1,10 @@
 //! What the suites `map` and `parallel` share.
 
-use everstep_sdk::builders::map_parallel::{BatchResult, CompletionConfig};
+use everstep_sdk::builders::map_parallel::{
+    BatchItem, BatchItemStatus, BatchResult, CompletionConfig, CompletionReason,
+};
 use everstep_sdk::serdes::SerdesContext;
 use everstep_sdk::{BoxError, DurableContext, Serdes};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// What a handler tells of a batch.
@@ -34,26 +34,18 @@ pub(crate) async fn step(ctx: DurableContext, value: Value) -> Result<Value, Box
     Ok(ctx.step(move |_| async move { Ok(value) }).await?)
 }
 
-/// A whole batch's summary as `OPSERDE:` and its results, joined by commas.
+/// A batch as `OPSERDE:` and its results, joined by commas.
 pub(crate) struct Joined;
 
-impl<T: Serialize + DeserializeOwned> Serdes<T> for Joined {
-    async fn serialize(&self, value: T, _: SerdesContext) -> Result<String, BoxError> {
-        let summary = serde_json::to_value(value)?;
-        let results = summary["results"].as_array().ok_or("no results in the summary")?;
-        let texts: Result<Vec<String>, BoxError> = results
-            .iter()
-            .map(|item| Ok(serde_json::from_str::<String>(item["result"].as_str().ok_or("an item has no result")?)?))
-            .collect();
-        Ok(format!("OPSERDE:{}", texts?.join(",")))
+impl Serdes<BatchResult<String>> for Joined {
+    async fn serialize(&self, batch: BatchResult<String>, _: SerdesContext) -> Result<String, BoxError> {
+        Ok(format!("OPSERDE:{}", batch.into_results().join(",")))
     }
-    async fn deserialize(&self, wire: String, _: SerdesContext) -> Result<T, BoxError> {
+    async fn deserialize(&self, wire: String, _: SerdesContext) -> Result<BatchResult<String>, BoxError> {
         let joined = wire.strip_prefix("OPSERDE:").ok_or_else(|| format!("{wire:?} is not joined"))?;
-        let results = joined
-            .split(',')
-            .enumerate()
-            .map(|(index, text)| json!({ "index": index, "status": "SUCCEEDED", "result": json!(text).to_string() }));
-        let summary = json!({ "results": results.collect::<Vec<_>>(), "reason": "ALL_COMPLETED" });
-        Ok(serde_json::from_value(summary)?)
+        let items = joined.split(',').enumerate().map(|(index, text)| {
+            BatchItem::new(index, String::new(), BatchItemStatus::Succeeded, Some(text.to_owned()), None, None)
+        });
+        Ok(BatchResult::new(items.collect(), CompletionReason::AllCompleted))
     }
 }

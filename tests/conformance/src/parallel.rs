@@ -33,7 +33,9 @@ pub(crate) async fn handle(requirement: &str, ctx: DurableContext) -> Outcome {
         "8-6" => batch("failfast", &[true, false, true], tolerating(0), WITH_STATUS).await,
         "8-7" => {
             let branches = vec![succeeds(false), succeeds(true)];
-            results(sequential("throwing", branches).completion(tolerating(0))).await
+            let batch = sequential("throwing", branches).completion(tolerating(0)).await_batch().await?;
+            batch.throw_if_error()?;
+            Ok(Value::Null)
         }
         "8-8" => batch("min-successful", &[true; 4], CompletionConfig::with_min_successful(2), SUCCESSES).await,
         "8-9" => batch("tolerated", &[true, false, true], tolerating(1), WITH_STATUS).await,
