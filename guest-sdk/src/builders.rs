@@ -14,12 +14,12 @@
 mod body;
 mod callback;
 mod child;
+pub(crate) mod combinators;
 mod condition;
 mod fetch;
 mod invoke;
-mod retry_loop;
-pub(crate) mod combinators;
 pub mod map_parallel;
+mod retry_loop;
 mod step;
 mod wait;
 

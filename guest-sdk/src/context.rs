@@ -237,7 +237,7 @@ impl DurableContext {
     /// ```no_run
     /// # use everstep_sdk as durable;
     /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
-    /// let receipt: String = ctx.invoke("charge:live", ("order-7", 1299)).name("charge").await?;
+    /// let receipt: String = ctx.invoke("charge:live", ("order-7".to_owned(), 1299)).name("charge").await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -310,5 +310,19 @@ impl DurableContext {
         Fut: Future<Output = Result<O, BoxError>> + 'static,
     {
         WithRetryBuilder::new(self.clone(), body)
+    }
+}
+
+#[cfg(test)]
+impl DurableContext {
+    /// The root context of no execution: good for whatever is refused before anything begins.
+    pub(crate) fn for_tests() -> Self {
+        let execution = Execution {
+            arn: "arn".into(),
+            name: "execution".to_owned(),
+            function_name: "function".to_owned(),
+            function_version: "1".to_owned(),
+        };
+        Self { operation: 0, execution: Arc::new(execution) }
     }
 }

@@ -43,8 +43,8 @@ macro_rules! operation_error {
 
 mod callback;
 mod child;
-mod condition;
 mod combinator;
+mod condition;
 mod fetch;
 mod invoke;
 mod step;
@@ -52,8 +52,8 @@ mod wait;
 
 pub use callback::{CallbackError, CallbackErrorKind};
 pub use child::{ChildContextError, ChildContextErrorKind};
-pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
 pub use combinator::{CombinatorError, CombinatorErrorKind, JoinFailed};
+pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
 pub use fetch::{FetchError, FetchErrorKind};
 pub use invoke::{FunctionNotFound, InvokeError, InvokeErrorKind};
 pub use step::{RetriesExhausted, StepError, StepErrorKind};
@@ -141,10 +141,10 @@ impl Error for OperationError {
             OperationErrorKind::Wait(error) => error,
             OperationErrorKind::ChildContext(error) => error,
             OperationErrorKind::Fetch(error) => error,
+            OperationErrorKind::Combinator(error) => error,
             OperationErrorKind::Callback(error) => error,
             OperationErrorKind::Invoke(error) => error,
             OperationErrorKind::WaitForCondition(error) => error,
-            OperationErrorKind::Combinator(error) => error,
         })
     }
 }
@@ -161,14 +161,14 @@ pub enum OperationErrorKind {
     ChildContext(ChildContextError),
     /// An HTTP request.
     Fetch(FetchError),
+    /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
+    Combinator(CombinatorError),
     /// A callback, created or waited for.
     Callback(CallbackError),
     /// An invoked function.
     Invoke(InvokeError),
     /// A polled condition.
     WaitForCondition(WaitForConditionError),
-    /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
-    Combinator(CombinatorError),
 }
 
 impl OperationErrorKind {
@@ -178,10 +178,10 @@ impl OperationErrorKind {
             Self::Wait(_) => "WaitError",
             Self::ChildContext(_) => "ChildContextError",
             Self::Fetch(_) => "FetchError",
+            Self::Combinator(_) => "PromiseCombinatorError",
             Self::Callback(_) => "CallbackError",
             Self::Invoke(_) => "InvokeError",
             Self::WaitForCondition(_) => "WaitForConditionError",
-            Self::Combinator(_) => "PromiseCombinatorError",
         }
     }
 
@@ -191,10 +191,10 @@ impl OperationErrorKind {
             Self::Wait(_) => "wait",
             Self::ChildContext(_) => "child_context",
             Self::Fetch(_) => "fetch",
+            Self::Combinator(_) => "combinator",
             Self::Callback(_) => "callback",
             Self::Invoke(_) => "invoke",
             Self::WaitForCondition(_) => "wait_for_condition",
-            Self::Combinator(_) => "combinator",
         }
     }
 }
@@ -206,10 +206,10 @@ impl fmt::Display for OperationErrorKind {
             Self::Wait(error) => write!(f, "wait: {error}"),
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
             Self::Fetch(error) => write!(f, "fetch: {error}"),
+            Self::Combinator(error) => write!(f, "combinator: {error}"),
             Self::Callback(error) => write!(f, "callback: {error}"),
             Self::Invoke(error) => write!(f, "invoke: {error}"),
             Self::WaitForCondition(error) => write!(f, "wait_for_condition: {error}"),
-            Self::Combinator(error) => write!(f, "combinator: {error}"),
         }
     }
 }

@@ -48,6 +48,14 @@
 //! What remains: changing the *code* under a running execution. Executions are pinned to the version they started with,
 //! so that does not happen by itself.
 //!
+//! # Waiting for others
+//!
+//! A workflow that waits needs no process, for a year if need be. It waits for somebody outside with
+//! [`create_callback`](DurableContext::create_callback) and [`wait_for_callback`](DurableContext::wait_for_callback), for
+//! another function with [`invoke`](DurableContext::invoke), for something that has to be looked at again and again with
+//! [`wait_for_condition`](DurableContext::wait_for_condition), and between the attempts of a whole block of operations
+//! with [`with_retry`](DurableContext::with_retry).
+//!
 //! # HTTP
 //!
 //! [`DurableContext::fetch`] makes a request durable: the host performs it while the workflow goes on, many at once, and

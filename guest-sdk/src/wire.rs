@@ -91,7 +91,8 @@ impl WireError {
         self.error_message.as_deref()
     }
 
-    /// The recorded payload, if the failure carries one. The SDK passes it on and never interprets it.
+    /// The recorded payload, if the failure carries one. What came from the failing code, the SDK passes on and never
+    /// interprets.
     #[must_use]
     pub fn error_data(&self) -> Option<&str> {
         self.error_data.as_deref()

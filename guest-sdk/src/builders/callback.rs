@@ -240,6 +240,17 @@ where
 
     /// Decides after each failed attempt of the submitter (its error, and its number from 1) whether there is another,
     /// as [`StepBuilder::retry_strategy`] does.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let answer: Option<String> = ctx
+    ///     .wait_for_callback(|_step, id| async move { Ok(std::fs::write("callback-id", id)?) })
+    ///     .submitter_retry(|_error, _attempt| durable::RetryDecision::Stop)
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn submitter_retry(mut self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
         self.strategy = RetryStrategy::Closure(Box::new(strategy));
         self
@@ -366,6 +377,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::block_on;
 
     #[test]
     fn timeouts_are_whole_seconds_and_zero_is_none() {
@@ -378,12 +390,20 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_out_of_range_is_an_error() {
-        for (timeout, heartbeat) in [(Some(Duration::from_millis(99_999_999_001)), None), (None, Some(Duration::MAX))] {
-            let error = Timeouts { timeout, heartbeat }.seconds().expect_err("too long");
+    fn a_timeout_out_of_range_is_an_error_and_nothing_begins() {
+        fn refused<O>(result: Result<O, OperationError>) {
+            let Err(error) = result else { panic!("accepted") };
             let OperationErrorKind::Callback(callback) = error.kind() else { panic!("not of a callback: {error:?}") };
             assert_eq!(*callback.kind(), CallbackErrorKind::TimeoutTooLong);
-            assert_eq!(error.operation_id(), None, "nothing began");
+            assert_eq!(error.operation_id(), None);
         }
+        let context = DurableContext::for_tests();
+        let too_long = Duration::from_millis(99_999_999_001);
+        let created = || context.create_callback::<String>();
+        refused(block_on(created().timeout(too_long).future()));
+        refused(block_on(created().heartbeat(Duration::MAX).spawn()));
+        let awaited = || context.wait_for_callback::<String, _, _>(|_, _| std::future::ready(Ok(())));
+        refused(block_on(awaited().heartbeat(too_long).future()));
+        refused(block_on(awaited().timeout(Duration::MAX).spawn()));
     }
 }

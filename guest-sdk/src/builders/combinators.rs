@@ -194,7 +194,7 @@ impl<C: Combinator<O>, O: Serialize + 'static> CombinatorBuilder<C, O> {
                     failures: vec![error.into()],
                 },
             },
-            Err(failure) => failure,
+            Err(failure) => *failure,
         };
         let failures = CombinatorError::new(kind, failures);
         Err(child.fail(OperationErrorKind::Combinator(failures), wire))
@@ -228,7 +228,7 @@ pub trait Combinator<O>: 'static {
     #[doc(hidden)]
     fn completion() -> CompletionConfig;
     #[doc(hidden)]
-    fn conclude(ends: Ends<O>) -> Result<Self::Output, Failure>;
+    fn conclude(ends: Ends<O>) -> Result<Self::Output, Box<Failure>>;
 }
 
 /// [`DurableContext::try_join_all`].
@@ -254,7 +254,7 @@ impl<O: Serialize + 'static> Combinator<O> for TryJoinAll {
         CompletionConfig::default()
     }
 
-    fn conclude(ends: Ends<O>) -> Result<Vec<O>, Failure> {
+    fn conclude(ends: Ends<O>) -> Result<Vec<O>, Box<Failure>> {
         let mut values = Vec::with_capacity(ends.len());
         let mut failed = None;
         for (index, end) in ends.into_iter().enumerate() {
@@ -281,7 +281,7 @@ impl<O: Serialize + 'static> Combinator<O> for JoinAll {
         CompletionConfig::with_tolerated_failure_percentage(100)
     }
 
-    fn conclude(ends: Ends<O>) -> Result<Vec<Settled<O>>, Failure> {
+    fn conclude(ends: Ends<O>) -> Result<Vec<Settled<O>>, Box<Failure>> {
         let settled = ends.into_iter().flatten().map(|end| match end {
             Ok(value) => Settled::Fulfilled(value),
             Err(error) => Settled::Rejected(error),
@@ -297,7 +297,7 @@ impl<O: Serialize + 'static> Combinator<O> for SelectOk {
         CompletionConfig::with_min_successful(1)
     }
 
-    fn conclude(ends: Ends<O>) -> Result<O, Failure> {
+    fn conclude(ends: Ends<O>) -> Result<O, Box<Failure>> {
         let mut errors = Vec::with_capacity(ends.len());
         for end in ends.into_iter().flatten() {
             match end {
@@ -313,12 +313,12 @@ impl<O: Serialize + 'static> Combinator<O> for SelectOk {
             records.iter().enumerate().map(|(index, wire)| format!("[{index}] {wire}")).collect();
         let message = format!("all {} inputs failed: {}", errors.len(), messages.join("; "));
         let data: Vec<ErrorJson> = records.iter().map(ErrorJson::from).collect();
-        Err(Failure {
+        Err(Box::new(Failure {
             kind: CombinatorErrorKind::AllFailed,
             failures: errors.into_iter().map(Into::into).collect(),
             wire: WireError::new(Some("CombinatorError.AllFailed"), Some(message))
                 .with_error_data(serde_json::to_string(&data).ok()),
-        })
+        }))
     }
 }
 
@@ -329,7 +329,7 @@ impl<O: Serialize + 'static> Combinator<O> for Race {
         CompletionConfig::with_completion_predicate(|stats| stats.settled() > 0)
     }
 
-    fn conclude(ends: Ends<O>) -> Result<O, Failure> {
+    fn conclude(ends: Ends<O>) -> Result<O, Box<Failure>> {
         match ends.into_iter().flatten().next() {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => {
@@ -342,18 +342,18 @@ impl<O: Serialize + 'static> Combinator<O> for Race {
 }
 
 /// One input decided: the record is that of its error, under the combinator's type.
-fn of_one(kind: CombinatorErrorKind, error_type: String, error: OperationError) -> Failure {
+fn of_one(kind: CombinatorErrorKind, error_type: String, error: OperationError) -> Box<Failure> {
     let record = recorded(&error);
     let wire = WireError::new(Some(error_type), record.error_message())
         .with_error_data(record.error_data().map(str::to_owned))
         .with_stack_trace(record.stack_trace().to_vec());
-    Failure { kind, failures: vec![error.into()], wire }
+    Box::new(Failure { kind, failures: vec![error.into()], wire })
 }
 
-fn of_none(combinator: &str) -> Failure {
+fn of_none(combinator: &str) -> Box<Failure> {
     let message = format!("{combinator} of no futures: there is nothing that could win");
     let wire = WireError::new(Some("CombinatorError.EmptyInput"), Some(message));
-    Failure { kind: CombinatorErrorKind::EmptyInput, failures: Vec::new(), wire }
+    Box::new(Failure { kind: CombinatorErrorKind::EmptyInput, failures: Vec::new(), wire })
 }
 
 /// What was recorded of an input's failure, or what it says if nothing was.
@@ -378,7 +378,7 @@ mod tests {
     }
 
     /// Runs a combinator over inputs that end at once in their order.
-    fn combine<C: Combinator<u32>>(ends: &[Result<u32, ()>]) -> Result<C::Output, Failure> {
+    fn combine<C: Combinator<u32>>(ends: &[Result<u32, ()>]) -> Result<C::Output, Box<Failure>> {
         let inputs: Vec<_> = ends.iter().map(|&input| Box::pin(end(input)) as engine::LocalBoxFuture<_>).collect();
         let progress = Progress::new(inputs.len(), inputs.len(), C::completion());
         let ended = crate::executor::drive(engine::run(progress, inputs.into_iter()));

@@ -75,6 +75,22 @@ where
     ///
     /// Asked inside the check's scope: like the check, it may use real time and randomness, and what it changes is
     /// forgotten.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// use durable::builders::WaitDecision;
+    /// # use std::time::Duration;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// ctx.wait_for_condition(|_step, _ready| async { Ok(std::fs::exists("ready")?) }, false)
+    ///     .wait_strategy_fn(|ready, checks| match ready {
+    ///         true => WaitDecision::complete(),
+    ///         false if checks >= 100 => WaitDecision::exhausted("nobody wrote the file"),
+    ///         false => WaitDecision::continue_with(Duration::from_secs(30)),
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_strategy_fn(mut self, strategy: impl Fn(T, u32) -> WaitDecision + 'static) -> Self {
         self.environment.strategy = Some(Box::new(strategy));
         self

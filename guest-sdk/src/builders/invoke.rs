@@ -167,3 +167,27 @@ where
         self.future()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::InvokeErrorKind;
+    use crate::executor::block_on;
+    use crate::serdes::from_fn;
+
+    #[test]
+    fn an_input_that_cannot_be_written_is_an_error_and_nothing_begins() {
+        let context = DurableContext::for_tests();
+        let invoke = || {
+            let refusing = from_fn(|_: u32| Err("not this".into()), |_: String| Ok(0));
+            context.invoke::<String, u32>("charge", 7).payload_serdes(refusing)
+        };
+        for future in [invoke().future(), invoke().spawn()] {
+            let error = block_on(future).expect_err("the serdes refuses");
+            let OperationErrorKind::Invoke(invoke) = error.kind() else { panic!("not of an invoke: {error:?}") };
+            assert_eq!(*invoke.kind(), InvokeErrorKind::SerializationFailed);
+            assert_eq!(format!("{error:#}"), "operation error: invoke: serialization failed: not this");
+            assert_eq!(error.operation_id(), None);
+        }
+    }
+}

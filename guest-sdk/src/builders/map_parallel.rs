@@ -431,6 +431,10 @@ fn recorded(error: &OperationError) -> WireError {
 fn tolerated<O>(batch: BatchResult<O>) -> Result<Vec<O>, OperationError> {
     if batch.reason == CompletionReason::FailureToleranceExceeded {
         batch.throw_if_error()?;
+        // A result serdes need not keep the items' errors.
+        let error = "more items failed than are tolerated, and what is recorded of the batch does not say which".into();
+        let error = ChildContextError::new(ChildContextErrorKind::ChildFailed, Some(error));
+        return Err(OperationError::from_kind(OperationErrorKind::ChildContext(error)));
     }
     Ok(batch.into_results())
 }
@@ -456,5 +460,7 @@ mod tests {
         assert_eq!(tolerated(batch(CompletionReason::AllCompleted)).expect("tolerated"), [5]);
         let error = tolerated(batch(CompletionReason::FailureToleranceExceeded)).expect_err("not tolerated");
         assert_eq!(error.wire().and_then(WireError::error_message), Some("late"));
+        let forgotten = BatchResult::<u32>::new(Vec::new(), CompletionReason::FailureToleranceExceeded);
+        assert!(tolerated(forgotten).is_err());
     }
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 pub(crate) type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+type Items<T, E> = Box<dyn Iterator<Item = LocalBoxFuture<Result<T, E>>>>;
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Ended<T, E> {
 struct Batch<T, E> {
     state: RefCell<State<T, E>>,
     // Apart from the state: starting an item may run code of the workflow.
-    items: RefCell<Box<dyn Iterator<Item = LocalBoxFuture<Result<T, E>>>>>,
+    items: RefCell<Items<T, E>>,
 }
 
 struct State<T, E> {
@@ -98,12 +99,14 @@ fn settle<T: 'static, E: 'static>(batch: &Rc<Batch<T, E>>, index: usize, outcome
 }
 
 /// What is in flight goes with the batch.
-struct InFlight<T, E>(Rc<Batch<T, E>>);
+struct InFlight<T: 'static, E: 'static>(Rc<Batch<T, E>>);
 
-impl<T, E> Drop for InFlight<T, E> {
+impl<T: 'static, E: 'static> Drop for InFlight<T, E> {
     fn drop(&mut self) {
+        // An item may drop its own batch, and end after that: nothing starts any more.
+        let items = self.0.items.replace(Box::new(std::iter::empty()));
         let tasks = std::mem::take(&mut self.0.state.borrow_mut().tasks);
-        drop(tasks);
+        drop((tasks, items));
     }
 }
 
@@ -143,12 +146,10 @@ mod tests {
     }
 
     /// Items that take `durations` polls and fail where that is a multiple of 7.
-    fn items(
-        witness: &Rc<Witness>,
-        durations: &[usize],
-    ) -> impl Iterator<Item = LocalBoxFuture<Result<usize, usize>>> + use<> {
+    fn items(witness: &Rc<Witness>, durations: &[usize]) -> Items<usize, usize> {
         let witness = Rc::clone(witness);
-        durations.to_vec().into_iter().enumerate().map(move |(index, duration)| {
+        let durations = durations.to_vec();
+        Box::new(durations.into_iter().enumerate().map(move |(index, duration)| -> LocalBoxFuture<_> {
             witness.begun.borrow_mut().push(index);
             witness.in_flight.set(witness.in_flight.get() + 1);
             witness.most.set(witness.most.get().max(witness.in_flight.get()));
@@ -157,8 +158,8 @@ mod tests {
                 yield_times(duration).await;
                 drop(present);
                 if duration % 7 == 0 { Err(index) } else { Ok(index) }
-            }) as LocalBoxFuture<_>
-        })
+            })
+        }))
     }
 
     fn drive(durations: &[usize], limit: usize, config: CompletionConfig) -> (Rc<Witness>, Ended<usize, usize>) {
@@ -224,5 +225,33 @@ mod tests {
             assert_eq!(witness.in_flight.get(), 0);
         });
         assert_eq!(Rc::strong_count(&seen), 1);
+    }
+
+    #[test]
+    fn an_item_that_drops_its_batch_is_the_last() {
+        executor::drive(async {
+            let slot: Rc<RefCell<Option<LocalBoxFuture<()>>>> = Rc::default();
+            let own_batch = Rc::clone(&slot);
+            let items = (0..2).map(move |index| -> LocalBoxFuture<Result<(), ()>> {
+                assert_eq!(index, 0, "an item of a dropped batch started");
+                let own_batch = Rc::clone(&own_batch);
+                Box::pin(async move {
+                    yield_times(1).await;
+                    own_batch.take();
+                    Ok(())
+                })
+            });
+            let batch = run(Progress::new(2, 1, CompletionConfig::default()), items);
+            *slot.borrow_mut() = Some(Box::pin(async move { drop(batch.await) }));
+            std::future::poll_fn(|context| {
+                let mut slot = slot.borrow_mut();
+                let batch = slot.as_mut().expect("not dropped yet");
+                assert!(batch.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            yield_times(3).await;
+            assert!(slot.borrow().is_none());
+        });
     }
 }

@@ -88,7 +88,7 @@ mod tests {
             let successes = seen - failures;
             let fail_fast = min.is_none() && count.is_none() && share.is_none() && failures >= 1;
             let rate = 100.0 * failures as f64 / ends.len() as f64;
-            if fail_fast || count.is_some_and(|n| failures >= n + 1) || share.is_some_and(|p| rate > p as f64) {
+            if fail_fast || count.is_some_and(|n| failures > n) || share.is_some_and(|p| rate > p as f64) {
                 return (seen, "FAILURE_TOLERANCE_EXCEEDED");
             }
             if seen < ends.len() && min.is_some_and(|n| successes >= n) {
@@ -112,8 +112,8 @@ mod tests {
         builder.build().expect("valid criteria")
     }
 
-    fn options(values: &[usize]) -> impl Iterator<Item = Option<usize>> + Clone {
-        std::iter::once(None).chain(values.to_vec().into_iter().map(Some))
+    fn options(values: &[usize]) -> impl Iterator<Item = Option<usize>> {
+        std::iter::once(None).chain(values.iter().copied().map(Some))
     }
 
     #[test]
