@@ -47,7 +47,7 @@ pub use children::{Chained, ChainedOutcome};
 pub use description::Description;
 pub use execution::{Execution, Found, IllegalTransition};
 pub use functions::{Deployed, Functions, Target};
-pub use history::{HistoryEvent, Subject, history_of};
+pub use history::{HistoryEvent, Subject, Warned, history_of, warnings_of};
 pub use invoke::Invoked;
 pub use start::{StartExecution, Started};
 

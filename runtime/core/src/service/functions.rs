@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// The functions that there are.
 pub trait Functions: Send + Sync {
     /// The function of that name and qualifier. Asked when a CHAINED_INVOKE is recorded, and again, with the version it
-    /// was resolved to, when its execution is started: a numbered version has to mean the same for ever.
+    /// was resolved to, when its execution is started: a numbered version has to mean the same for ever. Called with
+    /// the execution locked: it must not call the service.
     ///
     /// # Errors
     /// What the CHAINED_INVOKE fails with: [`FunctionName::not_found`] if there is no such function or version.
