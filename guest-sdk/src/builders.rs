@@ -12,27 +12,27 @@
 //! recorded results, which a replay repeats.
 
 mod body;
-mod callback;
+pub mod callback;
 mod child;
-pub(crate) mod combinators;
-mod condition;
+pub mod combinator;
 mod fetch;
-mod invoke;
+pub mod invoke;
 pub mod map_parallel;
-mod retry_loop;
 mod step;
 mod wait;
+pub mod wait_for_condition;
+mod wait_strategy;
+pub mod with_retry;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
-pub use combinators::{CombinatorBuilder, JoinAllBuilder, RaceBuilder, SelectOkBuilder, TryJoinAllBuilder};
+pub use combinator::{CombinatorBuilder, JoinAllBuilder, RaceBuilder, SelectOkBuilder, TryJoinAllBuilder};
 pub use fetch::FetchBuilder;
 pub use map_parallel::{MapBuilder, ParallelBuilder};
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
 
-pub use crate::wait_strategy::{WaitDecision, WaitStrategy, WaitStrategyBuilder};
 pub use callback::{Callback, CreateCallbackBuilder, WaitForCallbackBuilder};
-pub use condition::WaitForConditionBuilder;
 pub use invoke::InvokeBuilder;
-pub use retry_loop::WithRetryBuilder;
+pub use wait_for_condition::{WaitDecision, WaitForConditionBuilder, WaitStrategy, WaitStrategyBuilder};
+pub use with_retry::WithRetryBuilder;

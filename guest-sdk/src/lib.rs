@@ -79,6 +79,15 @@
 //! body whose process is killed runs again as the same attempt, unless [its semantics](StepSemantics) are at most once:
 //! then it is interrupted as well. Elsewhere a panic fails the execution.
 //!
+//! # Many at once
+//!
+//! [`DurableContext::map`] and [`DurableContext::parallel`] run many child contexts at once, with a limit and with
+//! [criteria](builders::map_parallel::CompletionConfig) for stopping early. [`DurableContext::try_join_all`],
+//! [`join_all`](DurableContext::join_all), [`select_ok`](DurableContext::select_ok) and [`race`](DurableContext::race)
+//! combine operations and show the combination in the history; `join!`, `select!` and whatever else the ecosystem has do
+//! the same without a trace. Every one of them is repeated by a replay item for item: nothing of a large result is
+//! summarised.
+//!
 //! # Order
 //!
 //! An operation begins when its future is first polled (with `.spawn()`: at the call), unlike in AWS's SDK, which
@@ -94,14 +103,13 @@ mod logger;
 mod retry;
 mod seal;
 pub mod serdes;
-mod wait_strategy;
 mod warm;
 mod wire;
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod bindings;
 
-pub use builders::combinators::Settled;
+pub use builders::combinator::Settled;
 pub use builders::map_parallel::Branch;
 pub use context::{DurableContext, StepContext};
 pub use error::{

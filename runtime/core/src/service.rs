@@ -48,7 +48,7 @@ pub use description::Description;
 pub use execution::{Execution, Found, IllegalTransition};
 pub use functions::{Deployed, Functions, Target};
 pub use history::{HistoryEvent, Subject, Warned, history_of, warnings_of};
-pub use invoke::Invoked;
+pub use invoke::{Invoked, Waiting};
 pub use start::{StartExecution, Started};
 
 use crate::protocol::{ExecutionArn, ServiceError, Timestamp};

@@ -58,6 +58,15 @@ pub enum ChainedOutcome {
     Stopped(ErrorObject),
 }
 
+impl Chained {
+    /// The CHAINED_INVOKE.
+    pub fn operation(&self) -> &OperationId {
+        match self {
+            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
+        }
+    }
+}
+
 impl DurableService {
     /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is
     /// has been started and the end of each that is closed was recorded. Of a closed execution there are none.

@@ -192,7 +192,7 @@ impl World {
 
     pub(super) fn waiting(&self, arn: &ExecutionArn) -> i64 {
         match self.service.invoke(arn).unwrap() {
-            Invoked::Waiting { until: Some(until) } => until.0 - EPOCH,
+            Invoked::Waiting(Waiting { until: Some(until), .. }) => until.0 - EPOCH,
             other => panic!("{arn} does not wait: {other:?}"),
         }
     }

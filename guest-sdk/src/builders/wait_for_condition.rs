@@ -1,5 +1,7 @@
 //! A polled condition.
 
+pub use super::wait_strategy::{WaitDecision, WaitStrategy, WaitStrategyBuilder};
+
 use super::body::Embodied;
 use crate::context::{DurableContext, StepContext};
 use crate::error::{MaxChecksExceeded, OperationError, OperationErrorKind, result_of};
@@ -8,7 +10,6 @@ use crate::future::DurableFuture;
 use crate::retry::{delay_seconds, random_fraction};
 use crate::seal::{Run, StepEnd};
 use crate::serdes::{self, JsonSerdes, Serdes, SerdesContext};
-use crate::wait_strategy::{WaitDecision, WaitStrategy};
 use crate::wire::{self, WireError};
 use crate::{BoxError, bindings};
 use std::fmt;
@@ -222,7 +223,6 @@ fn after_check<T, S: Serdes<T>>(
 mod tests {
     use super::*;
     use crate::serdes::from_fn;
-    use crate::wait_strategy::WaitStrategy;
     use std::future::ready;
     use std::mem::ManuallyDrop;
     use std::time::Duration;

@@ -214,6 +214,7 @@ impl<C: Combinator<O>, O: Serialize + 'static> IntoFuture for CombinatorBuilder<
 type Ends<O> = Vec<Option<Result<O, OperationError>>>;
 
 /// A combinator that failed, and what is recorded of it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Failure {
     kind: CombinatorErrorKind,
@@ -221,7 +222,7 @@ pub struct Failure {
     wire: WireError,
 }
 
-/// What makes one combinator different from another.
+/// What a [`CombinatorBuilder`] makes: [`TryJoinAll`], [`JoinAll`], [`SelectOk`] or [`Race`].
 pub trait Combinator<O>: 'static {
     /// What it gives.
     type Output: Serialize + 'static;
