@@ -242,9 +242,6 @@ impl<S: Store> Store for Dying<S> {
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         self.alive()?.find_arn(arn)
     }
-    fn find_key(&self, execution: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
-        self.alive()?.find_key(execution)
-    }
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError> {
         self.alive()?.list(filter)
     }

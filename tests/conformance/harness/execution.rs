@@ -2,12 +2,12 @@
 
 use crate::in_process;
 use crate::referee::{Case, Message, Referee, Send, Verdict};
-use everstep::embedded::{Driven, Embedded, SimulatedTime, Time};
+use everstep::embedded::{Driven, Embedded, FunctionCall, Functions, SimulatedTime, Time};
 use everstep::worker::Observer;
 use everstep_core::protocol::{
-    ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, Operation, OperationId, Timestamp,
+    ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, FunctionName, Operation, OperationId, Timestamp,
 };
-use everstep_core::service::{Clock, Entropy, HistoryEvent, StartExecution};
+use everstep_core::service::{self, Clock, Deployed, Entropy, HistoryEvent, StartExecution, Target};
 use everstep_core::store::memory::MemoryStore;
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
@@ -23,7 +23,9 @@ const GUEST: &str = "conformance";
 pub(crate) fn run(case: &Case, referee: &mut Referee) -> Result<Verdict, String> {
     let time = Arc::new(SimulatedTime::default());
     let entropy = Arc::new(Counted::default());
-    let embedded = Embedded::new(Arc::new(MemoryStore::new()), in_process::sandbox(), time.clone(), entropy);
+    let store = Arc::new(MemoryStore::new());
+    let sandbox = in_process::sandbox();
+    let embedded = Embedded::with_functions(store, sandbox, time.clone(), entropy, Arc::new(Targets));
     let text = |error: &dyn std::fmt::Display| error.to_string();
     embedded.add_component(in_process::component(GUEST)).map_err(|error| text(&error))?;
     let started = embedded.start(request(&format!("{}-{}", case.suite, case.id), &case.input));
@@ -64,6 +66,29 @@ fn request(function: &str, input: &str) -> StartExecution {
     }
 }
 
+/// What the suite `invoke` invokes: durable functions of the same component.
+struct Targets;
+
+impl service::Functions for Targets {
+    fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
+        if !name.name().starts_with("target-") {
+            return Err(name.not_found());
+        }
+        Ok(Target::Durable(Deployed {
+            function: name.name().to_owned(),
+            version: "$LATEST".to_owned(),
+            component: ComponentDigest::of(in_process::component(GUEST)),
+            config: ExecutionConfig::default(),
+        }))
+    }
+}
+
+impl Functions for Targets {
+    fn call(&self, call: &FunctionCall) -> Result<Option<String>, ErrorObject> {
+        unreachable!("{} is durable", call.function)
+    }
+}
+
 /// The execution and what is around it.
 struct World<'a> {
     case: &'a Case,
@@ -83,7 +108,7 @@ impl World<'_> {
             let driven = self.embedded.drive(self.arn, &in_process::environment(), observer, Some(Duration::ZERO));
             let until = match driven.map_err(|error| error.to_string())? {
                 Driven::Closed(_) => return Ok(()),
-                Driven::Suspended { until } => until,
+                Driven::Suspended { until, .. } => until,
             };
             let events = self.events()?;
             let seen = events.iter().any(|event| event["EventId"] == self.case.last_event);
