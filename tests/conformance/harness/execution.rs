@@ -3,14 +3,15 @@
 use crate::in_process;
 use crate::referee::{Case, Message, Referee, Send, Verdict};
 use everstep::embedded::{Driven, Embedded, FunctionCall, Functions, SimulatedTime, Time};
-use everstep::worker::Observer;
+use everstep::worker::{Environment, Observer};
 use everstep_core::protocol::{
-    ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, FunctionName, Operation, OperationId, Timestamp,
+    ComponentDigest, DirectoryConfig, ErrorObject, ExecutionArn, ExecutionConfig, FilesConfig, FunctionName, Operation,
+    OperationId, Timestamp,
 };
 use everstep_core::service::{self, Clock, Deployed, Entropy, HistoryEvent, StartExecution, Target};
 use everstep_core::store::memory::MemoryStore;
-use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
+use everstep_sandbox::{Directory, Stream};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const GUEST: &str = "conformance";
+
+/// A directory for step bodies that survives them, as a database would.
+const OUTSIDE: &str = "/outside";
 
 /// Runs the requirement's handler and has the outcome judged. `Err`: the execution could not be brought to an end.
 pub(crate) fn run(case: &Case, referee: &mut Referee) -> Result<Verdict, String> {
@@ -32,7 +36,10 @@ pub(crate) fn run(case: &Case, referee: &mut Referee) -> Result<Verdict, String>
     let arn = started.map_err(|error| text(&error))?.arn().clone();
     let logs = Arc::new(Logs { arn: arn.clone(), lines: Mutex::default() });
 
-    let mut world = World { case, referee, embedded: &embedded, time: &time, arn: &arn };
+    let outside = tempfile::tempdir().map_err(|error| text(&error))?;
+    let outside = Directory::open(outside.path(), OUTSIDE, true).map_err(|error| text(&error))?;
+    let environment = Environment { directories: Arc::new(vec![outside]), ..in_process::environment() };
+    let mut world = World { case, referee, embedded: &embedded, environment, time: &time, arn: &arn };
     world.drive(&(logs.clone() as Arc<dyn Observer>))?;
 
     let events = world.events()?;
@@ -61,7 +68,13 @@ fn request(function: &str, input: &str) -> StartExecution {
         name: None,
         input: Some(input.into()),
         component: ComponentDigest::of(in_process::component(GUEST)),
-        config: ExecutionConfig::default(),
+        config: ExecutionConfig {
+            files: Some(FilesConfig {
+                directories: vec![DirectoryConfig { path: OUTSIDE.into(), writable: true }],
+                ..FilesConfig::default()
+            }),
+            ..ExecutionConfig::default()
+        },
         seed: None,
     }
 }
@@ -94,6 +107,7 @@ struct World<'a> {
     case: &'a Case,
     referee: &'a mut Referee,
     embedded: &'a Embedded,
+    environment: Environment,
     time: &'a SimulatedTime,
     arn: &'a ExecutionArn,
 }
@@ -105,7 +119,7 @@ impl World<'_> {
         // What is sent next, and when.
         let mut next: Option<(Timestamp, Send)> = None;
         loop {
-            let driven = self.embedded.drive(self.arn, &in_process::environment(), observer, Some(Duration::ZERO));
+            let driven = self.embedded.drive(self.arn, &self.environment, observer, Some(Duration::ZERO));
             let until = match driven.map_err(|error| error.to_string())? {
                 Driven::Closed(_) => return Ok(()),
                 Driven::Suspended { until, .. } => until,

@@ -114,5 +114,12 @@ async fn large(input: Value, ctx: &DurableContext) -> Outcome {
 
 /// The process exits in the step's body the first time.
 async fn crashing(ctx: DurableContext, value: Value) -> Outcome {
-    step(ctx, value).await
+    let body = move |_| async move {
+        // Nothing inside remembers the first time, which was the same attempt.
+        if std::fs::File::create_new("/outside/crashed").is_ok() {
+            std::process::exit(1);
+        }
+        Ok(value)
+    };
+    Ok(ctx.step(body).await?)
 }
