@@ -112,7 +112,7 @@ impl DurableContext {
 
     /// A durable timer. The process need not live meanwhile.
     ///
-    /// `duration` is rounded up to whole seconds, at least 1; at most 366 days, else the wait fails.
+    /// `duration` is rounded up to whole seconds; a wait of zero or of more than 366 days fails.
     pub fn wait(&self, duration: Duration) -> WaitBuilder {
         WaitBuilder::new(self.clone(), duration)
     }

@@ -13,6 +13,9 @@ operation_error! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitErrorKind {
+    /// No time at all. Nothing began.
+    #[non_exhaustive]
+    Zero,
     /// Longer than 366 days (31,622,400 seconds), the longest wait there is. Nothing began.
     #[non_exhaustive]
     TooLong,
@@ -24,6 +27,7 @@ pub enum WaitErrorKind {
 impl fmt::Display for WaitErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Zero => "of no time at all: give at least a second, or leave the wait out",
             Self::TooLong => "longer than 366 days (31,622,400 seconds): wait several times",
             Self::UnexpectedStatus => "unexpected status",
         })

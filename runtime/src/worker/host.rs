@@ -66,6 +66,8 @@ struct Begun {
     children: u64,
     /// The guest dropped it: nothing of it is handed over any more.
     cancelled: bool,
+    /// The guest ended it, if it is a context: nothing begins in it any more.
+    ended: bool,
     /// It is nowhere recorded; what is begun in it belongs to `parent` in the log.
     is_virtual: bool,
     /// This run has sent START for the attempt at hand.
@@ -310,6 +312,7 @@ impl WorkflowHost {
             at_most_once: false,
             children: 0,
             cancelled: false,
+            ended: false,
             is_virtual: false,
             start_sent: false,
             seconds,
@@ -327,6 +330,13 @@ impl WorkflowHost {
         let context = self.slot(parent)?;
         if context.kind != OperationType::Context {
             return Err(Stop::Refused(format!("operation {parent} is no context: nothing can be begun in it")));
+        }
+        if context.ended {
+            let id = &context.id;
+            return Err(Stop::Refused(format!(
+                "context {id} has ended: nothing can be begun in it; await what belongs to it before its body returns, \
+                 or begin it in a context that goes on"
+            )));
         }
         context.children += 1;
         let id = OperationId::position(Some(&context.id), context.children);

@@ -12,7 +12,7 @@ pub trait Functions: Send + Sync {
     /// the execution locked: it must not call the service.
     ///
     /// # Errors
-    /// What the CHAINED_INVOKE fails with: [`FunctionName::not_found`] if there is no such function or version.
+    /// What the CHAINED_INVOKE fails with: [`function_not_found`] if there is no such function or version.
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject>;
 }
 
@@ -44,12 +44,17 @@ pub struct Deployed {
     pub config: ExecutionConfig,
 }
 
+/// AWS's error where there is no such function or version.
+pub fn function_not_found(name: &FunctionName) -> ErrorObject {
+    ErrorObject::new("ResourceNotFoundException", format!("Function not found: {name}"))
+}
+
 /// No functions at all.
 pub(super) struct NoFunctions;
 
 impl Functions for NoFunctions {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        Err(name.not_found())
+        Err(function_not_found(name))
     }
 }
 

@@ -132,15 +132,18 @@ impl DurableService {
         let arn = execution.started.arn();
         let shared = Arc::new(Mutex::new(Slot::new(execution.key, None, true)));
         let mut slot = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut map = self.map();
-        if let Some(other) = map.get(&arn).cloned() {
+        loop {
+            let mut map = self.map();
+            let Some(other) = map.get(&arn).cloned() else {
+                map.insert(arn.clone(), shared.clone());
+                break;
+            };
             drop(map);
-            // Somebody is just creating it, or has.
-            drop(other.lock());
-            return Err(StoreError::Conflict(format!("{arn} exists")));
+            // Somebody is just creating it, or has; unless that failed, or it was forgotten since.
+            if !other.lock().unwrap_or_else(PoisonError::into_inner).dropped {
+                return Err(StoreError::Conflict(format!("{arn} exists")));
+            }
         }
-        map.insert(arn.clone(), shared.clone());
-        drop(map);
         let created = self.store.create(first, execution.projection());
         match created {
             Ok(key) => {

@@ -114,8 +114,8 @@ pub(super) struct Registry(Mutex<BTreeMap<(String, String), Target>>);
 
 impl Functions for Registry {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        let key = (name.name().to_owned(), name.qualifier().unwrap_or("$LATEST").to_owned());
-        self.0.lock().unwrap().get(&key).cloned().ok_or_else(|| name.not_found())
+        let key = (name.function().to_owned(), name.qualifier().unwrap_or("$LATEST").to_owned());
+        self.0.lock().unwrap().get(&key).cloned().ok_or_else(|| function_not_found(name))
     }
 }
 

@@ -191,6 +191,9 @@ fn a_callback_s_timers_in_the_order_of_the_others() {
     assert_eq!(errors, [("WaitSucceeded", String::new()), heartbeat, ("3", "Callback.Timeout".to_owned())]);
     assert_eq!(error_of(&world, &arn), heartbeat_error());
     assert_eq!(world.waiting(&arn), 86_400_000, "4 has no timer");
+    let Invoked::Waiting(waiting) = world.service.invoke(&arn).unwrap() else { panic!() };
+    let open: Vec<_> = waiting.callbacks.iter().map(|callback| callback.id.as_str()).collect();
+    assert_eq!((open, waiting.invokes), (vec!["4"], vec![]));
 }
 
 fn event_name(event: &Event) -> &'static str {

@@ -320,14 +320,19 @@ fn a_plain_function_is_its_driver_s() {
     assert_eq!(details(&changed[0]).child_arn, None);
     worker.end(InvocationOutput::Pending);
     world.crash();
+    let waits = |world: &World| match world.service.invoke(&arn).unwrap() {
+        Invoked::Waiting(waiting) => (waiting.invokes, waiting.callbacks.len()),
+        other => panic!("{other:?}"),
+    };
     let function = |operation: &str, input: &str| Chained::Function {
         operation: id(operation),
         function: "plain".into(),
         version: "4".into(),
         tenant_id: None,
-        input: Some(input.into()),
+        input: input.into(),
     };
     assert_eq!(world.service.chained(&arn).unwrap(), [function("1", "{}"), function("2", "[1]")]);
+    assert_eq!(waits(&world), (vec![function("1", "{}"), function("2", "[1]")], 0));
     let error = ErrorObject::new("TypeError", "no");
     world.service.complete_chained(&arn, &id("1"), ChainedOutcome::Failed(error.clone())).unwrap();
     assert_eq!(due(&world), ["order"]);
@@ -413,6 +418,18 @@ fn a_function_that_is_gone_before_its_execution_starts() {
     let worker = world.run(&arn);
     let operation = &worker.invocation.operations[0];
     assert_eq!(operation.error, Some(ErrorObject::new("ResourceNotFoundException", "Function not found: child:1")));
+}
+
+#[test]
+fn a_report_to_an_execution_that_was_not_invoked_yet_is_no_lost_invocation() {
+    let world = world();
+    let arn = world.start("e");
+    let early = world.service.complete_chained(&arn, &id("1"), ChainedOutcome::Succeeded(None));
+    assert!(matches!(early, Err(ServiceError::InvalidParameterValue(_))), "{early:?}");
+    world.run(&arn).end(InvocationOutput::Succeeded(None));
+    assert_eq!(world.history(&arn), ["ExecutionStarted", "InvocationCompleted", "ExecutionSucceeded"]);
+    let error = |event: HistoryEvent| matches!(event.event, Event::InvocationCompleted { error: Some(_), .. });
+    assert!(!world.service.history(&arn).unwrap().into_iter().any(error));
 }
 
 #[test]
