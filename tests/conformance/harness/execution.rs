@@ -84,11 +84,11 @@ struct Targets;
 
 impl service::Functions for Targets {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        if !name.name().starts_with("target-") {
-            return Err(name.not_found());
+        if !name.function().starts_with("target-") {
+            return Err(service::function_not_found(name));
         }
         Ok(Target::Durable(Deployed {
-            function: name.name().to_owned(),
+            function: name.function().to_owned(),
             version: "$LATEST".to_owned(),
             component: ComponentDigest::of(in_process::component(GUEST)),
             config: ExecutionConfig::default(),
