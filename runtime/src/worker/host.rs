@@ -11,8 +11,8 @@ use super::recorded::Recorded;
 use super::{Backend, Environment, Observer};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{
-    ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, OperationId, OperationStatus, OperationType,
-    OperationUpdate, ServiceError, Timestamp,
+    ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, Operation, OperationId, OperationStatus,
+    OperationType, OperationUpdate, ServiceError, Timestamp,
 };
 use everstep_sandbox::durable::{self, Event, Outcome};
 use everstep_sandbox::{Delivered, Stop};
@@ -415,11 +415,16 @@ impl WorkflowHost {
         Ok(Event::Started(durable::Started { operation: number, value }))
     }
 
-    /// Whether the next attempt of this step was started by an earlier run that died in its body.
-    fn interrupted(&self, number: u64) -> bool {
+    /// The step whose next attempt was started by an earlier run.
+    fn left_open(&self, number: u64) -> Option<&Operation> {
         let begun = &self.begun[number as usize - 1];
-        !begun.start_sent
-            && self.recorded.get(&begun.id).is_some_and(|operation| operation.status == OperationStatus::Started)
+        let recorded = self.recorded.get(&begun.id).filter(|_| !begun.start_sent)?;
+        (recorded.status == OperationStatus::Started).then_some(recorded)
+    }
+
+    /// Whether that run died in the attempt's body, which must not run again.
+    fn interrupted(&self, number: u64) -> bool {
+        self.left_open(number).is_some_and(|step| !step.rerun)
     }
 
     /// The attempt that comes next or is under way, from 1.
