@@ -4,9 +4,9 @@ use super::database::{Database, sandbox};
 use super::exit::{Exit, Failure};
 use super::files::Files;
 use super::progress::{Format, Progress};
-use super::workflow::Source;
 use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
 use crate::worker::{Environment, Observer, Verify};
+use crate::workflow::Source;
 use everstep_core::protocol::{ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
 use everstep_core::service::{Description, StartExecution};
 use everstep_core::store::ExecutionSummary;
@@ -171,6 +171,7 @@ impl Run {
                 VerifyMode::Off => Verify::Off,
             },
             simulated: self.simulate.is_some(),
+            intercept: None,
         }
     }
 
