@@ -11,13 +11,28 @@
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 
+mod body;
+pub mod callback;
 mod child;
+pub mod combinator;
 mod fetch;
+pub mod invoke;
+pub mod map_parallel;
 mod step;
 mod wait;
+pub mod wait_for_condition;
+mod wait_strategy;
+pub mod with_retry;
 
 pub use crate::retry::{JitterStrategy, RetryStrategyConfig, RetryStrategyConfigBuilder};
 pub use child::ChildBuilder;
+pub use combinator::{CombinatorBuilder, JoinAllBuilder, RaceBuilder, SelectOkBuilder, TryJoinAllBuilder};
 pub use fetch::FetchBuilder;
+pub use map_parallel::{MapBuilder, ParallelBuilder};
 pub use step::StepBuilder;
 pub use wait::WaitBuilder;
+
+pub use callback::{Callback, CreateCallbackBuilder, WaitForCallbackBuilder};
+pub use invoke::InvokeBuilder;
+pub use wait_for_condition::{WaitDecision, WaitForConditionBuilder, WaitStrategy, WaitStrategyBuilder};
+pub use with_retry::WithRetryBuilder;

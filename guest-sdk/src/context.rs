@@ -1,6 +1,9 @@
 //! What a handler and a step's body are given.
 
 use crate::builders::{ChildBuilder, FetchBuilder, StepBuilder, WaitBuilder};
+use crate::builders::{
+    CreateCallbackBuilder, InvokeBuilder, WaitForCallbackBuilder, WaitForConditionBuilder, WithRetryBuilder,
+};
 use crate::http;
 use crate::logger::Logger;
 use crate::{BoxError, bindings};
@@ -109,7 +112,7 @@ impl DurableContext {
 
     /// A durable timer. The process need not live meanwhile.
     ///
-    /// `duration` is rounded up to whole seconds, at least 1; at most 366 days, else the wait fails.
+    /// `duration` is rounded up to whole seconds; a wait of zero or of more than 366 days fails.
     pub fn wait(&self, duration: Duration) -> WaitBuilder {
         WaitBuilder::new(self.clone(), duration)
     }
@@ -162,5 +165,164 @@ impl StepContext {
     #[must_use]
     pub fn logger(&self) -> Logger {
         Logger::new(self.operation)
+    }
+}
+
+impl DurableContext {
+    /// A callback: something outside completes it, by its id. The process need not live meanwhile.
+    ///
+    /// Awaiting the builder gives a [`Callback`](crate::builders::Callback) as soon as the callback is durable: its id
+    /// may be given away from then on. What is sent is read as JSON, and a completion without a payload as `null`; for
+    /// plain text use [`TextSerdes`](crate::serdes::TextSerdes).
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # use std::time::Duration;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let approval =
+    ///     ctx.create_callback::<bool>().name("approval").timeout(Duration::from_secs(24 * 3600)).await?;
+    /// let id = approval.id().to_owned();
+    /// ctx.step(move |_| async move { Ok(println!("curl .../{id}")) }).name("ask").await?;
+    /// let approved: bool = approval.result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Creation fails if a timeout or heartbeat is longer than 99,999,999 seconds. For the result, see
+    /// [`Callback::result`](crate::builders::Callback::result).
+    pub fn create_callback<O: 'static>(&self) -> CreateCallbackBuilder<O> {
+        CreateCallbackBuilder::new(self.clone())
+    }
+
+    /// A callback, the step that gives its id away, and the wait for its result, as one operation.
+    ///
+    /// `submitter` is a [step](Self::step)'s body that is given the callback's id. What is sent is read as JSON, and a
+    /// completion without a payload as `null`; for plain text use [`TextSerdes`](crate::serdes::TextSerdes).
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # use std::time::Duration;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let approved: bool = ctx
+    ///     .wait_for_callback(|_step, id| async move { Ok(println!("curl .../{id}")) })
+    ///     .name("approval")
+    ///     .timeout(Duration::from_secs(24 * 3600))
+    ///     .submitter_retry_config(durable::RetryStrategyConfig::transient())
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`CallbackError`](crate::CallbackError): timed out, no heartbeat, completed with a failure or with something
+    /// unreadable, or the submitter failed for good.
+    pub fn wait_for_callback<O, F, Fut>(&self, submitter: F) -> WaitForCallbackBuilder<O, F, Fut>
+    where
+        O: 'static,
+        F: FnOnce(StepContext, String) -> Fut + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + 'static,
+    {
+        WaitForCallbackBuilder::new(self.clone(), submitter)
+    }
+
+    /// Invokes another function and takes its result. A durable one is started once, as an execution of its own, however
+    /// often this one is replayed or its process dies.
+    ///
+    /// `function_id` is a name or an ARN, with a version or an alias if it is to be pinned: 1 to 256 characters. Input
+    /// and result are JSON; the input has at most 1 MiB.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let receipt: String = ctx.invoke("charge:live", ("order-7".to_owned(), 1299)).name("charge").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`InvokeError`](crate::InvokeError): the function failed, timed out, was stopped or does not exist, or input
+    /// or result could not be converted.
+    pub fn invoke<O: 'static, I: 'static>(&self, function_id: impl Into<String>, input: I) -> InvokeBuilder<O, I> {
+        InvokeBuilder::new(self.clone(), function_id.into(), input)
+    }
+
+    /// Polls a condition: calls `check` with the state, first `initial_state`, then what the last check returned, until
+    /// the wait strategy says that the condition is met. The process need not live between checks.
+    ///
+    /// A check is a step's body: it runs alone, with real time and I/O, and only the state it returns survives. One whose
+    /// process died runs again.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// use durable::builders::WaitStrategy;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let polls: u32 = ctx
+    ///     .wait_for_condition(|_step, polls: u32| async move { Ok(polls + 1) }, 0)
+    ///     .name("job is done")
+    ///     .wait_strategy(WaitStrategy::builder(|polls: &u32| *polls >= 3).max_attempts(10).build())
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`WaitForConditionError`](crate::WaitForConditionError): a check failed (there is no retry) or trapped, the
+    /// strategy gave up, or a state could not be converted.
+    pub fn wait_for_condition<T, F, Fut>(&self, check: F, initial_state: T) -> WaitForConditionBuilder<T, F, Fut>
+    where
+        T: 'static,
+        F: FnOnce(StepContext, T) -> Fut + 'static,
+        Fut: Future<Output = Result<T, BoxError>> + 'static,
+    {
+        WaitForConditionBuilder::new(self.clone(), check, initial_state)
+    }
+
+    /// A block of operations that is retried as a whole: a child context, and in it one for each attempt (`attempt-1`,
+    /// ...) with durable waits (`{name}-backoff-1`, ...) in between.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # async fn example(ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let receipt: String = ctx
+    ///     .with_retry(|attempt| async move {
+    ///         let quote: u32 = attempt.step(|_| async { Ok(1299) }).name("quote").await?;
+    ///         Ok(attempt.invoke("charge", quote).await?)
+    ///     })
+    ///     .name("purchase")
+    ///     .retry_strategy_config(durable::RetryStrategyConfig::linear())
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`ChildContextError`](crate::ChildContextError), with the failure of the last attempt, when the strategy stops.
+    pub fn with_retry<O, F, Fut>(&self, body: F) -> WithRetryBuilder<O, F, Fut>
+    where
+        O: 'static,
+        F: Fn(DurableContext) -> Fut + 'static,
+        Fut: Future<Output = Result<O, BoxError>> + 'static,
+    {
+        WithRetryBuilder::new(self.clone(), body)
+    }
+}
+
+#[cfg(test)]
+impl DurableContext {
+    /// The root context of no execution: good for whatever is refused before anything begins.
+    pub(crate) fn for_tests() -> Self {
+        let execution = Execution {
+            arn: "arn".into(),
+            name: "execution".to_owned(),
+            function_name: "function".to_owned(),
+            function_version: "1".to_owned(),
+        };
+        Self { operation: 0, execution: Arc::new(execution) }
     }
 }

@@ -4,8 +4,62 @@
 //! it saw live. `Display` writes one frame; `{:#}` writes the chain of causes. Match on [`OperationError::kind`]; for
 //! what the failing code said, see [`OperationError::wire`].
 
-use crate::BoxError;
-use crate::wire::{self, Outcome, ReplayedFailure, WireError, write_frame};
+/// The error of one family: its kind, and what was recorded as the source.
+macro_rules! operation_error {
+    ($(#[$doc:meta])* $name:ident, $kind:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub struct $name {
+            kind: $kind,
+            source: Option<$crate::BoxError>,
+        }
+
+        impl $name {
+            pub(crate) fn new(kind: $kind, source: Option<$crate::BoxError>) -> Self {
+                Self { kind, source }
+            }
+
+            /// What happened.
+            #[must_use]
+            pub fn kind(&self) -> &$kind {
+                &self.kind
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::wire::write_frame(f, &self.kind, std::error::Error::source(self))
+            }
+        }
+
+        impl std::error::Error for $name {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                self.source.as_deref().map(|error| error as _)
+            }
+        }
+    };
+}
+
+mod callback;
+mod child;
+mod combinator;
+mod condition;
+mod fetch;
+mod invoke;
+mod step;
+mod wait;
+
+pub use callback::{CallbackError, CallbackErrorKind};
+pub use child::{ChildContextError, ChildContextErrorKind};
+pub use combinator::{CombinatorError, CombinatorErrorKind, JoinFailed};
+pub use condition::{MaxChecksExceeded, WaitForConditionError, WaitForConditionErrorKind};
+pub use fetch::{FetchError, FetchErrorKind};
+pub use invoke::{FunctionNotFound, InvokeError, InvokeErrorKind};
+pub use step::{RetriesExhausted, StepError, StepErrorKind};
+pub use wait::{WaitError, WaitErrorKind};
+
+use crate::wire::{Outcome, WireError, write_frame};
 use std::error::Error;
 use std::fmt;
 
@@ -20,7 +74,8 @@ pub struct OperationError {
 
 #[derive(Debug)]
 struct Record {
-    operation_id: String,
+    // None for an item of a batch: what is read back of a batch does not say.
+    operation_id: Option<String>,
     status: &'static str,
     wire: WireError,
 }
@@ -31,13 +86,21 @@ impl OperationError {
     }
 
     pub(crate) fn from_outcome(
-        kind: fn(WireError) -> OperationErrorKind,
+        kind: impl FnOnce(WireError) -> OperationErrorKind,
         wire: WireError,
         status: &'static str,
         operation_id: String,
     ) -> Self {
-        let record = Box::new(Record { operation_id, status, wire: wire.clone() });
-        Self { kind: kind(wire), record: Some(record) }
+        Self::from_record(kind(wire.clone()), wire, status, Some(operation_id))
+    }
+
+    pub(crate) fn from_record(
+        kind: OperationErrorKind,
+        wire: WireError,
+        status: &'static str,
+        operation_id: Option<String>,
+    ) -> Self {
+        Self { kind, record: Some(Box::new(Record { operation_id, status, wire })) }
     }
 
     /// Which kind of operation failed, and how.
@@ -46,10 +109,10 @@ impl OperationError {
         &self.kind
     }
 
-    /// The operation's id in the log; none if the operation never began.
+    /// The operation's id in the log; none if the operation never began, and of a batch's item.
     #[must_use]
     pub fn operation_id(&self) -> Option<&str> {
-        self.record.as_ref().map(|record| record.operation_id.as_str())
+        self.record.as_ref().and_then(|record| record.operation_id.as_deref())
     }
 
     /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began.
@@ -78,6 +141,10 @@ impl Error for OperationError {
             OperationErrorKind::Wait(error) => error,
             OperationErrorKind::ChildContext(error) => error,
             OperationErrorKind::Fetch(error) => error,
+            OperationErrorKind::Combinator(error) => error,
+            OperationErrorKind::Callback(error) => error,
+            OperationErrorKind::Invoke(error) => error,
+            OperationErrorKind::WaitForCondition(error) => error,
         })
     }
 }
@@ -94,45 +161,27 @@ pub enum OperationErrorKind {
     ChildContext(ChildContextError),
     /// An HTTP request.
     Fetch(FetchError),
+    /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
+    Combinator(CombinatorError),
+    /// A callback, created or waited for.
+    Callback(CallbackError),
+    /// An invoked function.
+    Invoke(InvokeError),
+    /// A polled condition.
+    WaitForCondition(WaitForConditionError),
 }
 
 impl OperationErrorKind {
-    pub(crate) fn step(wire: WireError) -> Self {
-        let kind = match wire.error_type() {
-            Some(wire::STEP_INTERRUPTED_ERROR) => StepErrorKind::Interrupted,
-            Some(wire::SERIALIZATION_ERROR) => StepErrorKind::SerializationFailed,
-            _ => StepErrorKind::RetriesExhausted(RetriesExhausted(())),
-        };
-        Self::Step(StepError::new(kind, Some(ReplayedFailure::new(wire).into())))
-    }
-
-    pub(crate) fn wait(wire: WireError) -> Self {
-        Self::Wait(WaitError::new(WaitErrorKind::UnexpectedStatus, Some(ReplayedFailure::new(wire).into())))
-    }
-
-    pub(crate) fn child(wire: WireError) -> Self {
-        let kind = match wire.error_type() {
-            Some(wire::SERIALIZATION_ERROR) => ChildContextErrorKind::Internal,
-            _ => ChildContextErrorKind::ChildFailed,
-        };
-        Self::ChildContext(ChildContextError::new(kind, Some(ReplayedFailure::new(wire).into())))
-    }
-
-    pub(crate) fn fetch(wire: WireError) -> Self {
-        let kind = match wire.error_data().unwrap_or_default() {
-            data if data.contains(r#""code":"HTTP-request-denied""#) => FetchErrorKind::Denied,
-            data if data.contains(r#""code":"destination-IP-prohibited""#) => FetchErrorKind::Denied,
-            _ => FetchErrorKind::NoAnswer,
-        };
-        Self::Fetch(FetchError::new(kind, Some(ReplayedFailure::new(wire).into())))
-    }
-
     pub(crate) fn wire_type_name(&self) -> &'static str {
         match self {
             Self::Step(_) => "StepError",
             Self::Wait(_) => "WaitError",
             Self::ChildContext(_) => "ChildContextError",
             Self::Fetch(_) => "FetchError",
+            Self::Combinator(_) => "PromiseCombinatorError",
+            Self::Callback(_) => "CallbackError",
+            Self::Invoke(_) => "InvokeError",
+            Self::WaitForCondition(_) => "WaitForConditionError",
         }
     }
 
@@ -142,6 +191,10 @@ impl OperationErrorKind {
             Self::Wait(_) => "wait",
             Self::ChildContext(_) => "child_context",
             Self::Fetch(_) => "fetch",
+            Self::Combinator(_) => "combinator",
+            Self::Callback(_) => "callback",
+            Self::Invoke(_) => "invoke",
+            Self::WaitForCondition(_) => "wait_for_condition",
         }
     }
 }
@@ -153,6 +206,10 @@ impl fmt::Display for OperationErrorKind {
             Self::Wait(error) => write!(f, "wait: {error}"),
             Self::ChildContext(error) => write!(f, "child_context: {error}"),
             Self::Fetch(error) => write!(f, "fetch: {error}"),
+            Self::Combinator(error) => write!(f, "combinator: {error}"),
+            Self::Callback(error) => write!(f, "callback: {error}"),
+            Self::Invoke(error) => write!(f, "invoke: {error}"),
+            Self::WaitForCondition(error) => write!(f, "wait_for_condition: {error}"),
         }
     }
 }
@@ -161,7 +218,7 @@ impl fmt::Display for OperationErrorKind {
 pub(crate) fn result_of(
     outcome: Outcome,
     operation: u64,
-    kind: fn(WireError) -> OperationErrorKind,
+    kind: impl FnOnce(WireError) -> OperationErrorKind,
 ) -> Result<Option<String>, OperationError> {
     let (wire, status) = match outcome {
         Outcome::Succeeded(payload) => return Ok(payload),
@@ -172,162 +229,6 @@ pub(crate) fn result_of(
     Err(OperationError::from_outcome(kind, wire, status, crate::bindings::operation_id(operation)))
 }
 
-macro_rules! operation_error {
-    ($(#[$doc:meta])* $name:ident, $kind:ident) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        #[non_exhaustive]
-        pub struct $name {
-            kind: $kind,
-            source: Option<BoxError>,
-        }
-
-        impl $name {
-            pub(crate) fn new(kind: $kind, source: Option<BoxError>) -> Self {
-                Self { kind, source }
-            }
-
-            /// What happened.
-            #[must_use]
-            pub fn kind(&self) -> &$kind {
-                &self.kind
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_frame(f, &self.kind, self.source())
-            }
-        }
-
-        impl Error for $name {
-            fn source(&self) -> Option<&(dyn Error + 'static)> {
-                self.source.as_deref().map(|error| error as _)
-            }
-        }
-    };
-}
-
-operation_error! {
-    /// A step that failed; also what a retry strategy is asked about.
-    ///
-    /// For a retry strategy the source is the body's own error, to be inspected with `downcast_ref`. For the workflow
-    /// it is a [`ReplayedFailure`].
-    StepError, StepErrorKind
-}
-
-operation_error! {
-    /// A wait that could not be made, or did not end by itself.
-    WaitError, WaitErrorKind
-}
-
-operation_error! {
-    /// A child context that failed.
-    ChildContextError, ChildContextErrorKind
-}
-
-operation_error! {
-    /// An HTTP request that got no answer.
-    FetchError, FetchErrorKind
-}
-
-/// How an HTTP request failed. Which of wasi:http's error codes it was stands in the
-/// [recorded data](WireError::error_data).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FetchErrorKind {
-    /// It is not on the allow list, and was not sent.
-    #[non_exhaustive]
-    Denied,
-    /// It may have been sent, and there was no answer.
-    #[non_exhaustive]
-    NoAnswer,
-}
-
-impl fmt::Display for FetchErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Denied => "denied",
-            Self::NoAnswer => "no answer",
-        })
-    }
-}
-
-/// How a step failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StepErrorKind {
-    /// The body returned an error. Seen by retry strategies only.
-    #[non_exhaustive]
-    ExecutionFailed,
-    /// The body returned an error and the retry strategy stopped, be it after one attempt.
-    RetriesExhausted(RetriesExhausted),
-    /// The process died during an attempt, or the body trapped, and nobody knows how far it came.
-    #[non_exhaustive]
-    Interrupted,
-    /// The result could not be serialized, or a recorded one not be read.
-    #[non_exhaustive]
-    SerializationFailed,
-}
-
-impl fmt::Display for StepErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ExecutionFailed => "execution failed",
-            Self::RetriesExhausted(_) => "retries exhausted",
-            Self::Interrupted => "interrupted",
-            Self::SerializationFailed => "serialization failed",
-        })
-    }
-}
-
-/// Details of [`StepErrorKind::RetriesExhausted`]. How many attempts there were is in the execution's history: a replay
-/// reads the outcome alone, and could not tell the workflow the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetriesExhausted(());
-
-/// How a wait failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WaitErrorKind {
-    /// Longer than 366 days (31,622,400 seconds), the longest wait there is. Nothing began.
-    #[non_exhaustive]
-    TooLong,
-    /// The log holds an end other than the timer's.
-    #[non_exhaustive]
-    UnexpectedStatus,
-}
-
-impl fmt::Display for WaitErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "longer than 366 days (31,622,400 seconds): wait several times",
-            Self::UnexpectedStatus => "unexpected status",
-        })
-    }
-}
-
-/// How a child context failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChildContextErrorKind {
-    /// Its body returned an error.
-    #[non_exhaustive]
-    ChildFailed,
-    /// Its result could not be serialized or read.
-    #[non_exhaustive]
-    Internal,
-}
-
-impl fmt::Display for ChildContextErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ChildFailed => "child failed",
-            Self::Internal => "internal error",
-        })
-    }
-}
-
 const _: () = {
     const fn crosses_threads<T: Send + Sync>() {}
     crosses_threads::<OperationError>();
@@ -336,6 +237,7 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ReplayedFailure;
 
     fn step(error_type: &str) -> OperationError {
         let wire = WireError::new(Some(error_type), Some("no funds"));

@@ -34,6 +34,7 @@ struct Task {
 /// An operation that began and was not taken by its future yet.
 struct Pending {
     body: Option<(*mut u8, Body)>,
+    started: Option<String>,
     outcome: Option<Outcome>,
     waiting: Option<Waker>,
 }
@@ -129,7 +130,11 @@ fn deliver(delivery: Delivery) {
     let waiting = EXECUTOR.with(|executor| {
         let mut pending = executor.pending.borrow_mut();
         match delivery {
-            Delivery::Started => None,
+            Delivery::Started { operation, value } => {
+                let operation = pending.get_mut(&operation)?;
+                operation.started = Some(value);
+                operation.waiting.take()
+            }
             Delivery::Completed { operation, outcome } => {
                 let operation = pending.get_mut(&operation)?;
                 operation.outcome = Some(outcome);
@@ -151,7 +156,7 @@ pub(crate) struct Operation {
 impl Operation {
     /// Registers what the host began under `id`. The environment of a step's body must outlive this value.
     pub(crate) fn register(id: u64, body: Option<(*mut u8, Body)>) -> Self {
-        let pending = Pending { body, outcome: None, waiting: None };
+        let pending = Pending { body, started: None, outcome: None, waiting: None };
         EXECUTOR.with(|executor| executor.pending.borrow_mut().insert(id, pending));
         Self { id, taken: false }
     }
@@ -160,22 +165,27 @@ impl Operation {
         self.id
     }
 
-    /// How the operation ended.
-    pub(crate) async fn outcome(&mut self) -> Outcome {
-        std::future::poll_fn(|context| self.poll(context)).await
+    /// What the operation yields when it starts: to be asked for once, and before its outcome.
+    pub(crate) async fn started(&mut self) -> String {
+        std::future::poll_fn(|context| self.poll(context, |pending| pending.started.take())).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+    /// How the operation ended.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        let outcome = std::future::poll_fn(|context| self.poll(context, |pending| pending.outcome.take())).await;
+        EXECUTOR.with(|executor| executor.pending.borrow_mut().remove(&self.id));
+        self.taken = true;
+        outcome
+    }
+
+    /// `take` what was delivered, or be woken by the next delivery.
+    fn poll<T>(&self, context: &mut Context<'_>, take: impl FnOnce(&mut Pending) -> Option<T>) -> Poll<T> {
         refuse_in_body("awaited");
         EXECUTOR.with(|executor| {
             let mut pending = executor.pending.borrow_mut();
             let Some(operation) = pending.get_mut(&self.id) else { return Poll::Pending };
-            match operation.outcome.take() {
-                Some(outcome) => {
-                    pending.remove(&self.id);
-                    self.taken = true;
-                    Poll::Ready(outcome)
-                }
+            match take(operation) {
+                Some(value) => Poll::Ready(value),
                 None => {
                     operation.waiting = Some(context.waker().clone());
                     Poll::Pending
@@ -312,6 +322,32 @@ mod tests {
             yield_now().await;
         });
         assert_eq!(Rc::strong_count(&witness), 1);
+    }
+
+    #[test]
+    fn what_was_delivered_before_anybody_asked_is_kept() {
+        let mut operation = Operation::register(7, None);
+        deliver(Delivery::Started { operation: 7, value: "callback-1".to_owned() });
+        deliver(Delivery::Completed { operation: 7, outcome: Outcome::Succeeded(None) });
+        let (started, ended) = drive(async move { (operation.started().await, operation.outcome().await) });
+        assert_eq!(started, "callback-1");
+        assert!(matches!(ended, Outcome::Succeeded(None)), "{ended:?}");
+    }
+
+    #[test]
+    fn a_delivery_wakes_whoever_waits_for_it() {
+        let mut operation = Operation::register(8, None);
+        let started = drive(async move {
+            spawn(async {
+                yield_now().await;
+                deliver(Delivery::Started { operation: 8, value: "callback-2".to_owned() });
+                deliver(Delivery::Completed { operation: 8, outcome: Outcome::Succeeded(None) });
+            });
+            let started = operation.started().await;
+            operation.outcome().await;
+            started
+        });
+        assert_eq!(started, "callback-2");
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl<O> Join<O> {
     }
 }
 
-struct AbortOnDrop(u64);
+/// Owns a task: dropping it drops the task, done or not.
+pub(crate) struct AbortOnDrop(pub(crate) u64);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -48,6 +48,14 @@
 //! What remains: changing the *code* under a running execution. Executions are pinned to the version they started with,
 //! so that does not happen by itself.
 //!
+//! # Waiting for others
+//!
+//! A workflow that waits needs no process, for a year if need be. It waits for somebody outside with
+//! [`create_callback`](DurableContext::create_callback) and [`wait_for_callback`](DurableContext::wait_for_callback), for
+//! another function with [`invoke`](DurableContext::invoke), for something that has to be looked at again and again with
+//! [`wait_for_condition`](DurableContext::wait_for_condition), and between the attempts of a whole block of operations
+//! with [`with_retry`](DurableContext::with_retry).
+//!
 //! # HTTP
 //!
 //! [`DurableContext::fetch`] makes a request durable: the host performs it while the workflow goes on, many at once, and
@@ -71,6 +79,15 @@
 //! body whose process is killed runs again as the same attempt, unless [its semantics](StepSemantics) are at most once:
 //! then it is interrupted as well. Elsewhere a panic fails the execution.
 //!
+//! # Many at once
+//!
+//! [`DurableContext::map`] and [`DurableContext::parallel`] run many child contexts at once, with a limit and with
+//! [criteria](builders::map_parallel::CompletionConfig) for stopping early. [`DurableContext::try_join_all`],
+//! [`join_all`](DurableContext::join_all), [`select_ok`](DurableContext::select_ok) and [`race`](DurableContext::race)
+//! combine operations and show the combination in the history; `join!`, `select!` and whatever else the ecosystem has do
+//! the same without a trace. Every one of them is repeated by a replay item for item: nothing of a large result is
+//! summarised.
+//!
 //! # Order
 //!
 //! An operation begins when its future is first polled (with `.spawn()`: at the call), unlike in AWS's SDK, which
@@ -92,10 +109,17 @@ mod wire;
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod bindings;
 
+pub use builders::combinator::Settled;
+pub use builders::map_parallel::Branch;
 pub use context::{DurableContext, StepContext};
 pub use error::{
-    ChildContextError, ChildContextErrorKind, FetchError, FetchErrorKind, OperationError, OperationErrorKind,
-    RetriesExhausted, StepError, StepErrorKind, WaitError, WaitErrorKind,
+    CallbackError, CallbackErrorKind, FunctionNotFound, InvokeError, InvokeErrorKind, MaxChecksExceeded,
+    WaitForConditionError, WaitForConditionErrorKind,
+};
+pub use error::{
+    ChildContextError, ChildContextErrorKind, CombinatorError, CombinatorErrorKind, FetchError, FetchErrorKind,
+    JoinFailed, OperationError, OperationErrorKind, RetriesExhausted, StepError, StepErrorKind, WaitError,
+    WaitErrorKind,
 };
 pub use future::DurableFuture;
 pub use logger::Logger;

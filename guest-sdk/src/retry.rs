@@ -1,6 +1,10 @@
 //! When a failed step is tried again.
 
+mod presets;
+
 use crate::error::StepError;
+use crate::wire::{self, WireError};
+use std::error::Error as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime};
 
@@ -33,28 +37,94 @@ pub enum JitterStrategy {
     Full,
 }
 
-/// An exponential backoff: the delay after attempt `n` is `initial_delay * backoff_rate^(n - 1)`, at most `max_delay`,
+/// A schedule of retries: how many attempts, and how long the delays between them.
+///
+/// The delay after attempt `n` is `initial_delay * backoff_rate^(n - 1) + increment * (n - 1)`, at most `max_delay`,
 /// then jittered, in whole seconds (to the nearest with full jitter, up otherwise) and at least 1.
 ///
 /// The default, which a step without a strategy uses: 6 attempts in all, 5 s, at most 60 s, doubling, full jitter.
+/// Other presets: [`none`](Self::none), [`linear`](Self::linear), [`transient`](Self::transient),
+/// [`resource_availability`](Self::resource_availability), [`critical`](Self::critical), [`fixed`](Self::fixed).
+///
+/// ```
+/// use everstep_sdk::{JitterStrategy, RetryStrategyConfig};
+/// use std::time::Duration;
+///
+/// // 3 attempts, 2 and 4 seconds apart, and only for what may pass by itself.
+/// let config = RetryStrategyConfig::builder()
+///     .max_attempts(3)
+///     .initial_delay(Duration::from_secs(2))
+///     .jitter(JitterStrategy::None)
+///     .retryable_error_types(["Throttled"])
+///     .retryable_errors(["timed out"])
+///     .build();
+/// assert_eq!(config.max_attempts(), 3);
+/// assert_eq!(config.max_delay(), RetryStrategyConfig::default().max_delay());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RetryStrategyConfig {
     max_attempts: u32,
-    initial_delay: Duration,
-    max_delay: Duration,
-    backoff_rate: f64,
-    jitter: JitterStrategy,
+    delay: Backoff,
+    retryable: Option<Retryable>,
+}
+
+/// How delays grow from one attempt to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Backoff {
+    pub(crate) initial: Duration,
+    pub(crate) max: Duration,
+    pub(crate) rate: f64,
+    pub(crate) increment: Duration,
+    pub(crate) jitter: JitterStrategy,
+}
+
+impl Backoff {
+    /// Seconds after attempt `attempt`, jittered but neither rounded nor bounded below. `random` answers a number in
+    /// `[0, 1)`.
+    pub(crate) fn seconds(&self, attempt: u32, random: impl FnOnce() -> f64) -> f64 {
+        let before = attempt.saturating_sub(1);
+        let exponential = self.initial.as_secs_f64() * self.rate.powi(i32::try_from(before).unwrap_or(i32::MAX));
+        let base = (exponential + self.increment.as_secs_f64() * f64::from(before)).min(self.max.as_secs_f64());
+        match self.jitter {
+            JitterStrategy::None => base,
+            JitterStrategy::Half => base / 2.0 + base / 2.0 * random(),
+            JitterStrategy::Full => base * random(),
+        }
+    }
+}
+
+/// Which errors are retried: those that match one of either.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Retryable {
+    messages: Vec<String>,
+    types: Vec<String>,
+}
+
+impl Retryable {
+    fn matches(&self, error: &StepError) -> bool {
+        let wire = match error.source() {
+            Some(source) => WireError::of(source, wire::UNNAMED_ERROR),
+            None => WireError::default(),
+        };
+        let message = wire.error_message().unwrap_or_default();
+        self.messages.iter().any(|part| message.contains(part.as_str()))
+            || self.types.iter().any(|name| wire.error_type() == Some(name))
+    }
 }
 
 impl Default for RetryStrategyConfig {
     fn default() -> Self {
         Self {
             max_attempts: 6,
-            initial_delay: Duration::from_secs(5),
-            max_delay: Duration::from_secs(60),
-            backoff_rate: 2.0,
-            jitter: JitterStrategy::Full,
+            delay: Backoff {
+                initial: Duration::from_secs(5),
+                max: Duration::from_secs(60),
+                rate: 2.0,
+                increment: Duration::ZERO,
+                jitter: JitterStrategy::Full,
+            },
+            retryable: None,
         }
     }
 }
@@ -74,37 +144,43 @@ impl RetryStrategyConfig {
     /// Delay after the first attempt, before jitter.
     #[must_use]
     pub fn initial_delay(&self) -> Duration {
-        self.initial_delay
+        self.delay.initial
     }
 
     /// Upper bound of the delay, before jitter.
     #[must_use]
     pub fn max_delay(&self) -> Duration {
-        self.max_delay
+        self.delay.max
     }
 
     /// What the delay is multiplied with from one attempt to the next.
     #[must_use]
     pub fn backoff_rate(&self) -> f64 {
-        self.backoff_rate
+        self.delay.rate
+    }
+
+    /// What is added to the delay from one attempt to the next.
+    #[must_use]
+    pub fn increment(&self) -> Duration {
+        self.delay.increment
     }
 
     /// How the delay is randomised.
     #[must_use]
     pub fn jitter(&self) -> JitterStrategy {
-        self.jitter
+        self.delay.jitter
     }
 
-    /// For the host, which retries HTTP requests by itself.
+    /// For the host, which retries HTTP requests by itself, and knows neither increments nor filters.
     pub(crate) fn schedule(&self) -> crate::bindings::RetrySchedule {
         use crate::bindings::{Jitter, RetrySchedule};
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         RetrySchedule {
             max_attempts: self.max_attempts,
-            initial_delay_milliseconds: milliseconds(self.initial_delay),
-            max_delay_milliseconds: milliseconds(self.max_delay),
-            backoff_rate: self.backoff_rate,
-            jitter: match self.jitter {
+            initial_delay_milliseconds: milliseconds(self.delay.initial),
+            max_delay_milliseconds: milliseconds(self.delay.max),
+            backoff_rate: self.delay.rate,
+            jitter: match self.delay.jitter {
                 JitterStrategy::None => Jitter::None,
                 JitterStrategy::Half => Jitter::Half,
                 JitterStrategy::Full => Jitter::Full,
@@ -112,20 +188,24 @@ impl RetryStrategyConfig {
         }
     }
 
+    fn decide(&self, error: &StepError, attempt: u32) -> RetryDecision {
+        match &self.retryable {
+            Some(retryable) if !retryable.matches(error) => RetryDecision::Stop,
+            _ => self.after(attempt, random_fraction),
+        }
+    }
+
     /// `random` answers a number in `[0, 1)`.
-    fn decide(&self, attempt: u32, random: impl FnOnce() -> f64) -> RetryDecision {
+    fn after(&self, attempt: u32, random: impl FnOnce() -> f64) -> RetryDecision {
         if attempt >= self.max_attempts {
             return RetryDecision::Stop;
         }
-        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-        let base =
-            (self.initial_delay.as_secs_f64() * self.backoff_rate.powi(exponent)).min(self.max_delay.as_secs_f64());
-        let seconds = match self.jitter {
-            JitterStrategy::None => base.ceil(),
-            JitterStrategy::Half => (base / 2.0 + base / 2.0 * random()).ceil(),
-            JitterStrategy::Full => (base * random()).round(),
+        let seconds = self.delay.seconds(attempt, random);
+        let seconds = match self.delay.jitter {
+            JitterStrategy::Full => seconds.round(),
+            JitterStrategy::None | JitterStrategy::Half => seconds.ceil(),
         };
-        // `max` also turns the NaN of an absurd rate into the minimum; the cast saturates.
+        // The NaN of an absurd rate became the maximum above; the cast saturates.
         RetryDecision::Retry { delay: Duration::from_secs(seconds.max(1.0) as u64) }
     }
 }
@@ -147,25 +227,50 @@ impl RetryStrategyConfigBuilder {
 
     /// Delay after the first attempt, before jitter.
     pub fn initial_delay(mut self, delay: Duration) -> Self {
-        self.config.initial_delay = delay;
+        self.config.delay.initial = delay;
         self
     }
 
     /// Upper bound of the delay, before jitter.
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.config.max_delay = delay;
+        self.config.delay.max = delay;
         self
     }
 
     /// What the delay is multiplied with from one attempt to the next.
     pub fn backoff_rate(mut self, rate: f64) -> Self {
-        self.config.backoff_rate = rate;
+        self.config.delay.rate = rate;
+        self
+    }
+
+    /// What is added to the delay from one attempt to the next: with a backoff rate of 1, delays grow linearly. An HTTP
+    /// request ([`DurableContext::fetch`](crate::DurableContext::fetch)) takes no notice of it.
+    pub fn increment(mut self, increment: Duration) -> Self {
+        self.config.delay.increment = increment;
         self
     }
 
     /// How the delay is randomised.
     pub fn jitter(mut self, jitter: JitterStrategy) -> Self {
-        self.config.jitter = jitter;
+        self.config.delay.jitter = jitter;
+        self
+    }
+
+    /// Retries only errors whose message (with that of their causes) contains one of `parts`, or which
+    /// [`retryable_error_types`](Self::retryable_error_types) names. With neither: all errors. An HTTP request takes no
+    /// notice of it.
+    pub fn retryable_errors<P: Into<String>>(mut self, parts: impl IntoIterator<Item = P>) -> Self {
+        let retryable = self.config.retryable.get_or_insert_default();
+        retryable.messages.extend(parts.into_iter().map(Into::into));
+        self
+    }
+
+    /// Retries only errors that are recorded under one of these types (see [`TypedError`](crate::TypedError)), or whose
+    /// message [`retryable_errors`](Self::retryable_errors) names. With neither: all errors. An HTTP request takes no
+    /// notice of it.
+    pub fn retryable_error_types<N: Into<String>>(mut self, types: impl IntoIterator<Item = N>) -> Self {
+        let retryable = self.config.retryable.get_or_insert_default();
+        retryable.types.extend(types.into_iter().map(Into::into));
         self
     }
 
@@ -178,7 +283,7 @@ impl RetryStrategyConfigBuilder {
 
 type Closure = dyn Fn(&StepError, u32) -> RetryDecision;
 
-/// What a step was given, asked inside the step's scope: its time and randomness are real.
+/// What an operation was given. A step asks inside its scope, where time and randomness are real.
 pub(crate) enum RetryStrategy {
     Schedule(RetryStrategyConfig),
     Closure(Box<Closure>),
@@ -188,14 +293,25 @@ impl RetryStrategy {
     /// Seconds until the next attempt, or none to give up.
     pub(crate) fn decide(&self, error: &StepError, attempt: u32) -> Option<u32> {
         let decision = match self {
-            Self::Schedule(config) => config.decide(attempt, random_fraction),
+            Self::Schedule(config) => config.decide(error, attempt),
             Self::Closure(strategy) => strategy(error, attempt),
         };
         match decision {
-            RetryDecision::Retry { delay } => Some(whole_seconds(delay).min(LONGEST_SECONDS)),
+            RetryDecision::Retry { delay } => Some(delay_seconds(delay)),
             RetryDecision::Stop => None,
         }
     }
+}
+
+impl Default for RetryStrategy {
+    fn default() -> Self {
+        Self::Schedule(RetryStrategyConfig::default())
+    }
+}
+
+/// What the log can hold of a delay: rounded up, 1 second to 366 days.
+pub(crate) fn delay_seconds(delay: Duration) -> u32 {
+    whole_seconds(delay).min(LONGEST_SECONDS)
 }
 
 /// Rounded up, at least 1, saturating.
@@ -205,7 +321,7 @@ pub(crate) fn whole_seconds(duration: Duration) -> u32 {
 }
 
 /// Hash keys alone would not do: drawn before the step, they are the same in every attempt. The clock is real here.
-fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     let mut hasher = RandomState::new().build_hasher();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     hasher.write_u128(now.as_nanos());
@@ -213,13 +329,14 @@ fn random_fraction() -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::error::StepErrorKind;
+    use crate::{BoxError, TypedError};
 
-    fn delays(config: &RetryStrategyConfig, random: f64) -> Vec<u64> {
+    pub(super) fn delays(config: &RetryStrategyConfig, random: f64) -> Vec<u64> {
         (1..)
-            .map_while(|attempt| match config.decide(attempt, || random) {
+            .map_while(|attempt| match config.after(attempt, || random) {
                 RetryDecision::Retry { delay } => Some(delay.as_secs()),
                 RetryDecision::Stop => None,
             })
@@ -247,11 +364,29 @@ mod tests {
     #[test]
     fn absurd_schedules_stay_within_bounds() {
         let endless = RetryStrategyConfig::builder().max_attempts(u32::MAX).backoff_rate(f64::MAX).build();
-        assert_eq!(endless.decide(u32::MAX - 1, || 0.99), RetryDecision::Retry { delay: Duration::from_secs(59) });
+        assert_eq!(endless.after(u32::MAX - 1, || 0.99), RetryDecision::Retry { delay: Duration::from_secs(59) });
         let undefined = RetryStrategyConfig::builder().backoff_rate(f64::NAN).max_delay(Duration::MAX).build();
-        assert!(matches!(undefined.decide(3, || 0.5), RetryDecision::Retry { .. }));
+        assert!(matches!(undefined.after(3, || 0.5), RetryDecision::Retry { .. }));
         let never = RetryStrategyConfig::builder().max_attempts(0).build();
-        assert_eq!(never.decide(1, || 0.5), RetryDecision::Stop);
+        assert_eq!(never.after(1, || 0.5), RetryDecision::Stop);
+    }
+
+    #[test]
+    fn a_filter_retries_what_it_names_and_nothing_else() {
+        let failed = |error: BoxError| StepError::new(StepErrorKind::ExecutionFailed, Some(error));
+        let throttled = failed(TypedError::with_type("Throttled", "slow down").into());
+        let timeout = failed("connecting: timed out".into());
+        let declined = failed(TypedError::with_type("CardDeclined", "no funds").into());
+        let retried = |config: &RetryStrategyConfig| {
+            [&throttled, &timeout, &declined].map(|error| config.decide(error, 1) != RetryDecision::Stop)
+        };
+        let builder = RetryStrategyConfig::builder;
+        assert_eq!(retried(&builder().build()), [true, true, true], "unset: all errors");
+        assert_eq!(retried(&builder().retryable_error_types(["Throttled"]).build()), [true, false, false]);
+        assert_eq!(retried(&builder().retryable_errors(["timed out"]).build()), [false, true, false]);
+        let either = builder().retryable_errors(["timed out"]).retryable_error_types(["CardDeclined"]).build();
+        assert_eq!(retried(&either), [false, true, true], "one of both is enough");
+        assert_eq!(retried(&builder().retryable_errors([""; 0]).build()), [false, false, false], "an empty list");
     }
 
     #[test]

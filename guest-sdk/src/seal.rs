@@ -18,11 +18,13 @@ use std::io::Write as _;
 use std::mem::ManuallyDrop;
 
 /// Why a body is to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) operation: u64,
     pub(crate) attempt: u32,
     pub(crate) interrupted: bool,
+    /// What the last [`StepEnd::Again`] left behind.
+    pub(crate) state: Option<String>,
 }
 
 /// How an attempt ended, as `end` is told.
@@ -30,13 +32,21 @@ pub(crate) struct Run {
 pub(crate) enum StepEnd {
     Succeed(String),
     Fail(WireError),
-    Retry { delay_seconds: u32, error: WireError },
+    Retry {
+        delay_seconds: u32,
+        error: WireError,
+    },
+    /// The attempt did what it should and the operation is not finished; the next one is given `state`.
+    Again {
+        delay_seconds: u32,
+        state: String,
+    },
 }
 
 /// What the host handed over.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    Started,
+    Started { operation: u64, value: String },
     Completed { operation: u64, outcome: Outcome },
 }
 
@@ -94,12 +104,11 @@ unsafe fn run_until_delivery(area: *mut u8) {
 
 #[inline(never)]
 unsafe fn body_then_end(operation: u64, attempt: u32, interrupted: u8, state: *mut u8) {
-    let run = Run { operation, attempt, interrupted: interrupted != 0 };
     let (environment, body) = executor::enter_body(operation);
-    // The host lowered it after the seal, so the roll-back takes it: it may be freed in here, and nowhere else. A step
-    // has no use for it.
+    // The host lowered it after the seal, so the roll-back takes it: it may be freed in here, and nowhere else.
     // SAFETY: the `option<string>` of the run event, lifted once.
-    drop(unsafe { lift_optional(state) });
+    let state = unsafe { lift_optional(state) };
+    let run = Run { operation, attempt, interrupted: interrupted != 0, state };
     // SAFETY: a plain read of a local; volatile keeps the compiler from knowing which function this is.
     let body: Body = unsafe { std::ptr::read_volatile(&raw const body) };
     // SAFETY: the registry pairs an environment with the body made for it, and keeps it alive while the step is pending.
@@ -134,6 +143,13 @@ fn lower(end: &StepEnd) -> (u32, [u32; 11]) {
             flat[0] = *delay_seconds;
             flat[1] = 0; // retry-reason: error
             lower_error(error, &mut flat[2..11]);
+            2
+        }
+        StepEnd::Again { delay_seconds, state } => {
+            flat[0] = *delay_seconds;
+            flat[1] = 1; // retry-reason: state
+            flat[2] = 1;
+            lower_string(state, &mut flat[3..5]);
             2
         }
     };
@@ -176,8 +192,8 @@ unsafe fn lift(area: *mut u8) -> Delivery {
     let tag = unsafe { area.read_volatile() };
     let operation = unsafe { area.add(8).cast::<u64>().read_volatile() };
     if tag == STARTED {
-        drop(unsafe { lift_string(area.add(16)) });
-        return Delivery::Started;
+        let value = unsafe { lift_string(area.add(16)) };
+        return Delivery::Started { operation, value };
     }
     let case = unsafe { area.add(16).read_volatile() };
     let payload = unsafe { area.add(20) };
@@ -283,5 +299,25 @@ mod host {
 
     pub(super) unsafe fn end(_operation: u64, _case: u32, _flat: [u32; 11]) {
         unreachable!("a workflow runs in Everstep only: build it for wasm32-wasip2");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_attempt_is_lowered_with_its_reason() {
+        let state = "[1,2]".to_owned();
+        let length = state.len() as u32;
+        let address = state.as_ptr().expose_provenance() as u32;
+        let again = ManuallyDrop::new(StepEnd::Again { delay_seconds: 7, state });
+        assert_eq!(lower(&again), (2, [7, 1, 1, address, length, 0, 0, 0, 0, 0, 0]));
+
+        let error = WireError::new(Some("Busy"), Some("later"));
+        let retry = ManuallyDrop::new(StepEnd::Retry { delay_seconds: 9, error });
+        let (case, flat) = lower(&retry);
+        assert_eq!((case, flat[0], flat[1]), (2, 9, 0));
+        assert_eq!((flat[3], flat[5], flat[6]), (5, 4, 0), "message, type, no data");
     }
 }

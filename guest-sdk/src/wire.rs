@@ -11,6 +11,12 @@ pub(crate) const CHILD_ERROR: &str = "ChildFnError";
 pub(crate) const HANDLER_ERROR: &str = "HandlerError";
 pub(crate) const SERIALIZATION_ERROR: &str = "SerializationError";
 pub(crate) const STEP_INTERRUPTED_ERROR: &str = "StepInterruptedError";
+pub(crate) const CALLBACK_TIMEOUT: &str = "Callback.Timeout";
+pub(crate) const CALLBACK_HEARTBEAT: &str = "Callback.Heartbeat";
+pub(crate) const DESERIALIZATION_ERROR: &str = "DeserializationError";
+pub(crate) const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
+pub(crate) const CONDITION_ERROR: &str = "WaitForConditionError";
+pub(crate) const MAX_CHECKS_EXCEEDED: &str = "WaitForCondition.MaxChecksExceeded";
 
 /// How many links of a source chain are searched for a name or a payload.
 const CHAIN_LIMIT: usize = 10;
@@ -37,6 +43,12 @@ pub struct WireError {
 impl WireError {
     pub(crate) fn new(error_type: Option<impl Into<String>>, error_message: Option<impl Into<String>>) -> Self {
         Self { error_type: error_type.map(Into::into), error_message: error_message.map(Into::into), ..Self::default() }
+    }
+
+    /// An attempt of which nobody knows how far it came.
+    pub(crate) fn interrupted(attempt: u32) -> Self {
+        let message = format!("attempt {attempt} was interrupted before its outcome was recorded");
+        Self::new(Some(STEP_INTERRUPTED_ERROR), Some(message))
     }
 
     pub(crate) fn with_error_data(mut self, data: Option<String>) -> Self {
@@ -79,7 +91,8 @@ impl WireError {
         self.error_message.as_deref()
     }
 
-    /// The recorded payload, if the failure carries one. The SDK passes it on and never interprets it.
+    /// The recorded payload, if the failure carries one. What came from the failing code, the SDK passes on and never
+    /// interprets.
     #[must_use]
     pub fn error_data(&self) -> Option<&str> {
         self.error_data.as_deref()

@@ -2,11 +2,14 @@
 //!
 //! Data goes to stdout, everything else to stderr. Output is plain when it goes into a pipe.
 
+mod callback;
 mod database;
 mod divergence;
 mod exit;
 mod explain;
 mod files;
+mod functions;
+mod input;
 mod list;
 mod new;
 mod progress;
@@ -41,6 +44,8 @@ enum Verb {
     List(list::List),
     /// Show one execution: its operations, as text or a page, or its whole history
     Show(show::Show),
+    /// Complete a callback, or say that its work goes on
+    Callback(callback::Callback),
     /// Explain an error by its code, such as E0101
     Explain(explain::Explain),
     /// Make a workflow crate that builds and runs
@@ -68,6 +73,7 @@ pub fn main() -> ExitCode {
         Verb::Run(run) => run.execute(),
         Verb::List(list) => list.execute(),
         Verb::Show(show) => show.execute(),
+        Verb::Callback(callback) => callback.execute(),
         Verb::Explain(explain) => explain.execute(),
         Verb::New(new) => new.execute(),
     };

@@ -1,22 +1,24 @@
 //! The embedded service and its driver: everything in one process, on one SQLite file.
 
+mod drive;
+mod functions;
 mod time;
 
+pub use drive::Driven;
+pub use functions::{FunctionCall, Functions, NoFunctions};
 pub use time::{RealTime, SimulatedTime, Time};
 
 use crate::bundle::{self, ArchiveError};
 use crate::failpoint::{Failpoint, hit};
-use crate::worker::{Abandoned, Backend, Environment, Observer, Worker};
+use crate::worker::Backend;
 use everstep_core::protocol::{
-    CheckpointRequest, CheckpointResponse, ComponentDigest, ErrorObject, ExecutionArn, ExecutionStatus,
-    InvocationError, InvocationOutput, ServiceError, Timestamp,
+    CheckpointRequest, CheckpointResponse, ComponentDigest, ExecutionArn, OperationId, ServiceError,
 };
-use everstep_core::service::{Clock, DurableService, Entropy, Invoked, StartExecution, Started};
+use everstep_core::service::{Clock, DurableService, Entropy, StartExecution, Started};
 use everstep_core::store::{Store, StoreError};
 use everstep_sandbox::{Bundle, CompiledWorkflow, Sandbox, SandboxError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 impl Backend for DurableService {
     fn checkpoint(&self, arn: &ExecutionArn, request: CheckpointRequest) -> Result<CheckpointResponse, ServiceError> {
@@ -43,40 +45,9 @@ pub struct Embedded {
     time: Arc<dyn Time>,
     workflows: Mutex<HashMap<ComponentDigest, CompiledWorkflow>>,
     bundles: Mutex<HashMap<ComponentDigest, Bundle>>,
+    functions: Arc<dyn Functions>,
     /// Executions that are being driven.
     driving: Mutex<HashSet<ExecutionArn>>,
-}
-
-/// One driver an execution: a second one would supersede the first while the body of an at-most-once step still runs,
-/// and take the attempt for interrupted.
-struct Driving<'a> {
-    all: &'a Mutex<HashSet<ExecutionArn>>,
-    arn: &'a ExecutionArn,
-}
-
-impl<'a> Driving<'a> {
-    fn enter(all: &'a Mutex<HashSet<ExecutionArn>>, arn: &'a ExecutionArn) -> Option<Self> {
-        let entered = all.lock().unwrap_or_else(PoisonError::into_inner).insert(arn.clone());
-        entered.then_some(Self { all, arn })
-    }
-}
-
-impl Drop for Driving<'_> {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(self.arn);
-    }
-}
-
-/// Where [`Embedded::drive`] left an execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Driven {
-    /// It is closed.
-    Closed(ExecutionStatus),
-    /// It is suspended for longer than the caller wants to wait; none: until something outside happens.
-    Suspended {
-        /// When it goes on.
-        until: Option<Timestamp>,
-    },
 }
 
 /// Why an execution cannot be driven on now. It stays as the log has it.
@@ -110,6 +81,9 @@ pub enum DriveError {
     /// Another thread drives it.
     #[error("the execution {0} is being run already; wait for it")]
     Busy(ExecutionArn),
+    /// A function given by the embedding program panicked.
+    #[error("what operation {0} invoked panicked; what it did is not recorded, and it will be called again")]
+    Panicked(OperationId),
 }
 
 impl From<StoreError> for DriveError {
@@ -119,18 +93,30 @@ impl From<StoreError> for DriveError {
 }
 
 impl Embedded {
-    /// A service on this store, with this time.
+    /// A service on this store, with this time. Workflows find no functions to invoke.
     pub fn new<T: Time + Clock + 'static>(
         store: Arc<dyn Store>,
         sandbox: Sandbox,
         time: Arc<T>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let service = Arc::new(DurableService::new(store, time.clone(), entropy));
+        Self::with_functions(store, sandbox, time, entropy, Arc::new(NoFunctions))
+    }
+
+    /// The same, with functions for workflows to invoke.
+    pub fn with_functions<T: Time + Clock + 'static, F: Functions + 'static>(
+        store: Arc<dyn Store>,
+        sandbox: Sandbox,
+        time: Arc<T>,
+        entropy: Arc<dyn Entropy>,
+        functions: Arc<F>,
+    ) -> Self {
+        let service = DurableService::new(store, time.clone(), entropy).with_functions(functions.clone());
         Self {
-            service,
+            service: Arc::new(service),
             sandbox,
             time,
+            functions,
             workflows: Mutex::default(),
             bundles: Mutex::default(),
             driving: Mutex::default(),
@@ -191,81 +177,5 @@ impl Embedded {
         let bundle = bundle::open(&archive).map_err(|error| DriveError::Bundle { digest, error })?;
         bundles.insert(digest, bundle.clone());
         Ok(bundle)
-    }
-
-    /// Invokes the execution as often as it has something to do, on this thread. Waits at most `patience` at a time
-    /// for it to go on, with zero not even where time is simulated; none: as long as it takes.
-    ///
-    /// If the process dies during this call, nothing acknowledged is lost: drive it again.
-    pub fn drive(
-        &self,
-        arn: &ExecutionArn,
-        environment: &Environment,
-        observer: &Arc<dyn Observer>,
-        patience: Option<Duration>,
-    ) -> Result<Driven, DriveError> {
-        let _driving = Driving::enter(&self.driving, arn).ok_or_else(|| DriveError::Busy(arn.clone()))?;
-        let mut worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
-        loop {
-            // It commits what has come due, and the loss of an earlier invocation.
-            hit(Failpoint::BeforeCommit);
-            let invoked = self.service.invoke(arn);
-            hit(Failpoint::AfterCommit);
-            match invoked? {
-                Invoked::Closed(status) => return Ok(Driven::Closed(status)),
-                Invoked::Waiting { until } => {
-                    let left = until.map(|until| self.time.until(until));
-                    match (until, left) {
-                        (Some(until), Some(left)) if patience.is_none_or(|most| !most.is_zero() && left <= most) => {
-                            observer.waiting(until, left);
-                            self.time.sleep_until(until);
-                        }
-                        _ => return Ok(Driven::Suspended { until }),
-                    }
-                }
-                Invoked::Run(invocation) => {
-                    let workflow = self.workflow(invocation.started.component)?;
-                    let files = invocation.started.config.files.as_ref();
-                    if let Some(digest) = files.and_then(|files| files.bundle) {
-                        worker = worker.with_bundle(digest, self.bundle(digest)?);
-                    }
-                    match worker.invoke(&workflow, *invocation) {
-                        Ok(report) => {
-                            if let Err(error) = &report.output {
-                                observer.invocation_failed(&error.error);
-                            }
-                            self.complete(arn, &report.token, report.output, report.journal)?;
-                        }
-                        Err(Abandoned::Revoked) => {}
-                        Err(Abandoned::Service(error)) => return Err(error.into()),
-                        Err(Abandoned::BundleMissing(digest)) => return Err(DriveError::BundleLost(digest)),
-                    }
-                }
-            }
-        }
-    }
-
-    fn complete(
-        &self,
-        arn: &ExecutionArn,
-        token: &str,
-        output: Result<InvocationOutput, InvocationError>,
-        journal: everstep_core::protocol::Journal,
-    ) -> Result<(), DriveError> {
-        hit(Failpoint::BeforeCommit);
-        let completed = self.service.complete_invocation(arn, token, output, Some(journal));
-        hit(Failpoint::AfterCommit);
-        match completed {
-            Ok(_) => Ok(()),
-            // Stopped or superseded meanwhile: the log knows better.
-            Err(error) if error.is_invalid_token() => Ok(()),
-            // The service will not have this outcome (too large, say): that is the execution's error, not ours.
-            Err(ServiceError::InvalidParameterValue(message)) => {
-                let error = ErrorObject::new("InvalidParameterValueException", message);
-                let failed = Ok(InvocationOutput::Failed(error));
-                Ok(self.service.complete_invocation(arn, token, failed, Some(journal)).map(drop)?)
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 }

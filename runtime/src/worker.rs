@@ -61,6 +61,10 @@ pub trait Observer: Send + Sync {
     fn invocation_failed(&self, error: &ErrorObject);
     /// A log line of the workflow (`operation`: none) or of a step. What a replay repeats is not reported.
     fn log(&self, operation: Option<&str>, level: LogLevel, message: &str, fields: &[(String, String)]);
+    /// Who watches an execution that this one invoked. Unless said otherwise, nobody.
+    fn invoked(&self, _: &ExecutionArn) -> Arc<dyn Observer> {
+        Arc::new(Silent)
+    }
 }
 
 /// Watches nothing.

@@ -461,9 +461,7 @@ fn recording_of(world: &World, arn: &ExecutionArn) -> Recording {
 fn open(process: &Arc<Process>, clock: &Clock, entropy: &Arc<dyn Entropy>, plan: &Arc<Plan>) -> Embedded {
     let (store, functions) = (process.clone(), Arc::new(Registered(plan.clone())));
     match clock {
-        Clock::Simulated(time) => {
-            Embedded::with_functions(store, sandbox(), time.clone(), entropy.clone(), functions)
-        }
+        Clock::Simulated(time) => Embedded::with_functions(store, sandbox(), time.clone(), entropy.clone(), functions),
         Clock::Real(time) => Embedded::with_functions(store, sandbox(), time.clone(), entropy.clone(), functions),
     }
 }

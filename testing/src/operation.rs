@@ -63,9 +63,11 @@ impl Operation {
         let text = self.raw_result().unwrap_or("null");
         match serde_json::from_str(text) {
             Ok(result) => result,
-            Err(error) => {
-                self.fail(&format!("the result of {} is no {}: {error}: {text}", self.title(), std::any::type_name::<T>()))
-            }
+            Err(error) => self.fail(&format!(
+                "the result of {} is no {}: {error}: {text}",
+                self.title(),
+                std::any::type_name::<T>()
+            )),
         }
     }
 

@@ -168,7 +168,8 @@ mod tests {
         ] {
             assert!(glob(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("http://a/b", "http://a/bc"), ("http://a/*", "http://b/"), ("a*b*b", "ab"), ("", "a")] {
+        for (pattern, text) in [("http://a/b", "http://a/bc"), ("http://a/*", "http://b/"), ("a*b*b", "ab"), ("", "a")]
+        {
             assert!(!glob(pattern, text), "{pattern} {text}");
         }
     }

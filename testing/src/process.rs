@@ -4,9 +4,7 @@ use crate::crash::{At, Crash};
 use crate::plan::{Function, Plan, is_called};
 use everstep::embedded::{FunctionCall, Functions};
 use everstep::worker::{Intercept, Intercepted, Place};
-use everstep_core::protocol::{
-    ComponentDigest, ErrorObject, ExecutionArn, FunctionName, Timestamp, Transition,
-};
+use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionArn, FunctionName, Timestamp, Transition};
 use everstep_core::service::{self, Deployed, Entropy, Target};
 use everstep_core::store::memory::MemoryStore;
 use everstep_core::store::{Append, ExecutionKey, ExecutionSummary, Filter, Projection, Store, StoreError};

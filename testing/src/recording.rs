@@ -5,7 +5,7 @@ use crate::operation::Operation;
 use everstep_core::protocol::{
     ErrorObject, Event, ExecutionArn, ExecutionStatus, OperationStatus, OperationType, Timestamp, Transition, Warning,
 };
-use everstep_core::service::{Description, Execution, HistoryEvent, history_of, warnings_of};
+use everstep_core::service::{Description, Execution, HistoryEvent, history_of};
 use everstep_core::store::{ExecutionKey, Store};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -156,7 +156,11 @@ impl Recording {
 
     /// What the service warns of.
     pub fn warnings(&self) -> Vec<Warning> {
-        warnings_of(&self.inner.log).iter().map(|warned| warned.warning).collect()
+        let warning = |event: &Event| match event {
+            Event::Warned { warning, .. } => Some(*warning),
+            _ => None,
+        };
+        self.inner.log.iter().flat_map(|row| &row.events).filter_map(warning).collect()
     }
 
     /// Invocations that ended: with the last suspension or the end, by an error, or with their process.

@@ -231,10 +231,7 @@ impl OnFetch {
     }
 
     /// The answer to a request at an attempt, from 1. A crash may ask for one again.
-    pub fn with(
-        self,
-        stub: impl Fn(&Request, u32) -> Result<Response, HttpError> + Send + Sync + 'static,
-    ) -> Runner {
+    pub fn with(self, stub: impl Fn(&Request, u32) -> Result<Response, HttpError> + Send + Sync + 'static) -> Runner {
         let Self { runner, pattern } = self;
         runner.with(|plan| plan.requests.push((pattern, std::sync::Arc::new(stub))))
     }

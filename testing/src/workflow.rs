@@ -54,6 +54,7 @@ impl Workflow {
 /// One for all tests of a process.
 pub(crate) fn sandbox() -> Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
-    let start = || Sandbox::new(native_code_cache()).unwrap_or_else(|error| panic!("the sandbox cannot start: {error}"));
+    let start =
+        || Sandbox::new(native_code_cache()).unwrap_or_else(|error| panic!("the sandbox cannot start: {error}"));
     SANDBOX.get_or_init(start).clone()
 }

@@ -9,7 +9,7 @@ use everstep_core::protocol::{
     ExecutionStatus, FilesConfig, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp,
     Transition,
 };
-use everstep_core::service::{DurableService, Invoked};
+use everstep_core::service::{DurableService, Invoked, Waiting};
 use everstep_core::store::memory::MemoryStore;
 use everstep_core::store::{Append, Projection, Store};
 use everstep_sandbox::durable::LogLevel;
@@ -201,9 +201,9 @@ fn drive(store: &Arc<MemoryStore>, tick: u64) -> Result<End, String> {
                     .complete_invocation(&summary.arn, &report.token, report.output, Some(report.journal))
                     .map_err(|error| error.to_string())?;
             }
-            Invoked::Waiting { until: Some(until) } => time.sleep_until(until),
+            Invoked::Waiting(Waiting { until: Some(until), .. }) => time.sleep_until(until),
             Invoked::Closed(_) => break,
-            Invoked::Waiting { until: None } => return Err("it waits for ever".into()),
+            Invoked::Waiting(Waiting { until: None, .. }) => return Err("it waits for ever".into()),
         }
     }
     let ended = noting.service.describe(&summary.arn).map_err(|error| error.to_string())?;

@@ -236,6 +236,9 @@ impl<S: Store> Store for Dying<S> {
     fn find(&self, function: &str, name: &str) -> Result<Option<ExecutionSummary>, StoreError> {
         self.alive()?.find(function, name)
     }
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
+        self.alive()?.find_key(key)
+    }
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         self.alive()?.find_arn(arn)
     }

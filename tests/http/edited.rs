@@ -48,6 +48,9 @@ impl Store for Edited {
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         self.inner.find_arn(arn)
     }
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
+        self.inner.find_key(key)
+    }
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError> {
         self.inner.list(filter)
     }

@@ -10,7 +10,8 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 
-const SUB_TYPE: &str = "RunInChildContext";
+/// The sub-type of a context that a workflow asked for, and of the combinators'.
+pub(crate) const RUN_IN_CHILD_CONTEXT: &str = "RunInChildContext";
 
 /// A child context to be: made by [`DurableContext::run_in_child_context`].
 #[must_use = "a builder does nothing until it is awaited or spawned"]
@@ -18,6 +19,7 @@ const SUB_TYPE: &str = "RunInChildContext";
 pub struct ChildBuilder<O, F, Fut, S = JsonSerdes> {
     context: DurableContext,
     name: Option<String>,
+    is_virtual: bool,
     serdes: S,
     body: F,
     output: PhantomData<fn() -> (O, Fut)>,
@@ -31,7 +33,7 @@ impl<O, F, Fut, S> fmt::Debug for ChildBuilder<O, F, Fut, S> {
 
 impl<O, F, Fut> ChildBuilder<O, F, Fut> {
     pub(crate) fn new(context: DurableContext, body: F) -> Self {
-        Self { context, name: None, serdes: JsonSerdes, body, output: PhantomData }
+        Self { context, name: None, is_virtual: false, serdes: JsonSerdes, body, output: PhantomData }
     }
 }
 
@@ -47,9 +49,35 @@ where
         self
     }
 
+    /// Leaves the context out of the history: its operations appear in the nearest context that is recorded, and have
+    /// ids of their own all the same. Result and error are those of a recorded context; the name is not used.
+    ///
+    /// Saves two events where the grouping matters to the code and not to the reader.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk as durable;
+    /// # async fn handler(_: (), ctx: durable::DurableContext) -> Result<(), durable::BoxError> {
+    /// let total: u32 = ctx
+    ///     .run_in_child_context(|ctx| async move { Ok(ctx.step(|_| async { Ok(1) }).await? + 1) })
+    ///     .virtual_context()
+    ///     .await?;
+    /// # let _ = total; Ok(()) }
+    /// ```
+    pub fn virtual_context(mut self) -> Self {
+        self.is_virtual = true;
+        self
+    }
+
     /// Serializes the result with `serdes` instead of as JSON.
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> ChildBuilder<O, F, Fut, S2> {
-        ChildBuilder { context: self.context, name: self.name, serdes, body: self.body, output: PhantomData }
+        ChildBuilder {
+            context: self.context,
+            name: self.name,
+            is_virtual: self.is_virtual,
+            serdes,
+            body: self.body,
+            output: PhantomData,
+        }
     }
 
     /// The context as a future; it begins when that is first polled.
@@ -72,38 +100,20 @@ where
         DurableFuture::spawned(self.run(child))
     }
 
-    fn begin(&self) -> DurableContext {
-        executor::refuse_in_body("begun");
-        let parent = self.context.operation();
-        self.context.child(bindings::begin_context(parent, self.name.as_deref(), SUB_TYPE))
+    fn begin(&self) -> Child {
+        if self.is_virtual {
+            Child::begin_virtual(&self.context)
+        } else {
+            Child::begin(&self.context, self.name.as_deref(), RUN_IN_CHILD_CONTEXT)
+        }
     }
 
-    /// The result goes through its recorded form, as that of a step does.
-    async fn run(self, child: DurableContext) -> Result<O, OperationError>
+    async fn run(self, child: Child) -> Result<O, OperationError>
     where
         S: Serdes<O>,
     {
-        let operation = child.operation();
-        let serdes_context = SerdesContext::of(operation, child.arn());
-        let outcome = match (self.body)(child).await {
-            Ok(value) => (self.serdes.serialize(value, serdes_context.clone()).await)
-                .map_err(|error| WireError::of(&*error, wire::SERIALIZATION_ERROR)),
-            Err(error) => Err(WireError::of(&*error, wire::CHILD_ERROR)),
-        };
-        match outcome {
-            Ok(payload) => {
-                bindings::end_context(operation, Ok(Some(&payload)));
-                self.serdes.deserialize(payload, serdes_context).await.map_err(|error| {
-                    let error = ChildContextError::new(ChildContextErrorKind::Internal, Some(error));
-                    OperationError::from_kind(OperationErrorKind::ChildContext(error))
-                })
-            }
-            Err(wire) => {
-                bindings::end_context(operation, Err(&wire.clone().into_error_object()));
-                let id = bindings::operation_id(operation);
-                Err(OperationError::from_outcome(OperationErrorKind::child, wire, "FAILED", id))
-            }
-        }
+        let body = (self.body)(child.context().clone());
+        child.run(body, &self.serdes).await
     }
 }
 
@@ -119,5 +129,72 @@ where
 
     fn into_future(self) -> DurableFuture<O> {
         self.future()
+    }
+}
+
+/// A child context that began. One that is dropped before its end stays open in the log.
+pub(crate) struct Child {
+    context: DurableContext,
+    recorded: bool,
+}
+
+impl Child {
+    pub(crate) fn begin(parent: &DurableContext, name: Option<&str>, sub_type: &str) -> Self {
+        executor::refuse_in_body("begun");
+        let operation = bindings::begin_context(parent.operation(), name, sub_type);
+        Self { context: parent.child(operation), recorded: true }
+    }
+
+    pub(crate) fn begin_virtual(parent: &DurableContext) -> Self {
+        executor::refuse_in_body("begun");
+        let operation = bindings::begin_virtual_context(parent.operation());
+        Self { context: parent.child(operation), recorded: false }
+    }
+
+    pub(crate) fn context(&self) -> &DurableContext {
+        &self.context
+    }
+
+    /// Runs `body` and ends the context with its result. The result goes through its recorded form, as that of a step
+    /// does, whether it is recorded or not.
+    pub(crate) async fn run<O, S: Serdes<O>>(
+        self,
+        body: impl Future<Output = Result<O, BoxError>>,
+        serdes: &S,
+    ) -> Result<O, OperationError> {
+        let serdes_context = SerdesContext::of(self.context.operation(), self.context.arn());
+        let outcome = match body.await {
+            Ok(value) => (serdes.serialize(value, serdes_context.clone()).await)
+                .map_err(|error| WireError::of(&*error, wire::SERIALIZATION_ERROR)),
+            Err(error) => Err(WireError::of(&*error, wire::CHILD_ERROR)),
+        };
+        match outcome {
+            Ok(payload) => {
+                self.end(Ok(&payload));
+                serdes.deserialize(payload, serdes_context).await.map_err(|error| {
+                    let error = ChildContextError::new(ChildContextErrorKind::Internal, Some(error));
+                    OperationError::from_kind(OperationErrorKind::ChildContext(error))
+                })
+            }
+            Err(wire) => Err(self.fail(OperationErrorKind::child(wire.clone()), wire)),
+        }
+    }
+
+    /// Ends the context FAILED.
+    pub(crate) fn fail(self, kind: OperationErrorKind, wire: WireError) -> OperationError {
+        self.end(Err(&wire));
+        let id = bindings::operation_id(self.context.operation());
+        OperationError::from_record(kind, wire, "FAILED", Some(id))
+    }
+
+    pub(crate) fn end(&self, outcome: Result<&str, &WireError>) {
+        if !self.recorded {
+            return;
+        }
+        let operation = self.context.operation();
+        match outcome {
+            Ok(payload) => bindings::end_context(operation, Ok(Some(payload))),
+            Err(wire) => bindings::end_context(operation, Err(&wire.clone().into_error_object())),
+        }
     }
 }

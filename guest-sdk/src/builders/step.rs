@@ -1,12 +1,13 @@
 //! A step.
 
+use super::body::Embodied;
 use crate::context::{DurableContext, StepContext};
 use crate::error::{OperationError, OperationErrorKind, StepError, StepErrorKind, result_of};
-use crate::executor::{self, Operation};
+use crate::executor;
 use crate::future::DurableFuture;
 use crate::retry::{RetryDecision, RetryStrategy, RetryStrategyConfig};
 use crate::seal::{Run, StepEnd};
-use crate::serdes::{JsonSerdes, Serdes, SerdesContext};
+use crate::serdes::{self, JsonSerdes, Serdes, SerdesContext};
 use crate::wire::{self, ReplayedFailure, WireError};
 use crate::{BoxError, StepSemantics, bindings};
 use std::fmt;
@@ -25,8 +26,7 @@ pub struct StepBuilder<O, F, Fut, S = JsonSerdes> {
     output: PhantomData<fn() -> (O, Fut)>,
 }
 
-/// Everything that the step's scope needs. Lives on the heap, behind a raw pointer, from the step's beginning to its
-/// end.
+/// Everything that the step's scope needs.
 struct Environment<F, S> {
     body: F,
     strategy: RetryStrategy,
@@ -42,8 +42,12 @@ impl<O, F, Fut, S> fmt::Debug for StepBuilder<O, F, Fut, S> {
 
 impl<O, F, Fut> StepBuilder<O, F, Fut> {
     pub(crate) fn new(context: DurableContext, body: F) -> Self {
-        let strategy = RetryStrategy::Schedule(RetryStrategyConfig::default());
-        let environment = Environment { body, strategy, serdes: JsonSerdes, arn: Arc::clone(context.arn()) };
+        let environment = Environment {
+            body,
+            strategy: RetryStrategy::default(),
+            serdes: JsonSerdes,
+            arn: Arc::clone(context.arn()),
+        };
         Self { context, name: None, semantics: StepSemantics::default(), environment, output: PhantomData }
     }
 }
@@ -63,16 +67,19 @@ where
     /// Decides after each failed attempt (its error, and its number from 1) whether there is another.
     ///
     /// Asked inside the step: like the body, it may use real time and randomness, and what it changes is forgotten.
-    pub fn retry_strategy(mut self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
-        self.environment.strategy = RetryStrategy::Closure(Box::new(strategy));
+    pub fn retry_strategy(self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
+        self.strategy(RetryStrategy::Closure(Box::new(strategy)))
+    }
+
+    pub(crate) fn strategy(mut self, strategy: RetryStrategy) -> Self {
+        self.environment.strategy = strategy;
         self
     }
 
     /// Retries on a schedule. Without this or [`retry_strategy`](Self::retry_strategy), on the
     /// [default one](RetryStrategyConfig).
-    pub fn retry_strategy_config(mut self, config: RetryStrategyConfig) -> Self {
-        self.environment.strategy = RetryStrategy::Schedule(config);
-        self
+    pub fn retry_strategy_config(self, config: RetryStrategyConfig) -> Self {
+        self.strategy(RetryStrategy::Schedule(config))
     }
 
     /// Serializes the result with `serdes` instead of as JSON.
@@ -117,9 +124,8 @@ where
         executor::refuse_in_body("begun");
         let options = bindings::StepOptions { name: self.name, semantics: self.semantics.into() };
         let id = bindings::begin_step(self.context.operation(), &options);
-        let environment = Box::into_raw(Box::new(self.environment));
-        let operation = Operation::register(id, Some((environment.cast(), run::<O, F, Fut, S>)));
-        Begun { operation, environment: Owned(environment), output: PhantomData }
+        let begun = Embodied::register(id, self.environment, run::<O, F, Fut, S>);
+        Begun { begun, output: PhantomData }
     }
 }
 
@@ -138,51 +144,22 @@ where
     }
 }
 
-/// A step that began. Fields drop in order: the registry forgets the environment before it is freed.
+/// A step that began.
 struct Begun<O, F, Fut, S> {
-    operation: Operation,
-    environment: Owned<Environment<F, S>>,
+    begun: Embodied<Environment<F, S>>,
     output: PhantomData<fn() -> (O, Fut)>,
 }
 
 impl<O, F, Fut, S: Serdes<O>> Begun<O, F, Fut, S> {
-    async fn finish(mut self) -> Result<O, OperationError> {
-        let outcome = self.operation.outcome().await;
-        let id = self.operation.id();
-        // Live as on replay the body never ran: what it captured is dropped here.
-        let Environment { serdes, arn, .. } = self.environment.into_inner();
-        let payload = match result_of(outcome, id, OperationErrorKind::step)? {
-            Some(payload) => payload,
-            None => "null".to_owned(),
-        };
-        serdes.deserialize(payload, SerdesContext::of(id, &arn)).await.map_err(|error| {
+    async fn finish(self) -> Result<O, OperationError> {
+        let id = self.begun.id();
+        // What the body captured is dropped here.
+        let (outcome, Environment { serdes, arn, .. }) = self.begun.outcome().await;
+        let payload = result_of(outcome, id, OperationErrorKind::step)?;
+        serdes::read(&serdes, payload, SerdesContext::of(id, &arn)).await.map_err(|error| {
             let error = StepError::new(StepErrorKind::SerializationFailed, Some(error));
             OperationError::from_kind(OperationErrorKind::Step(error))
         })
-    }
-}
-
-/// A box that is only ever reached through a raw pointer: while a body runs, its environment is not this value's alone.
-struct Owned<T>(*mut T);
-
-impl<T> Owned<T> {
-    fn into_inner(self) -> T {
-        let pointer = self.0;
-        std::mem::forget(self);
-        // SAFETY: made by `Box::into_raw`, and no longer this value's to free.
-        *unsafe { Box::from_raw(pointer) }
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // A body may drop the future of its own step, and runs in this environment meanwhile. The roll-back revives this
-        // value, and it will be dropped again outside.
-        if executor::in_body() {
-            return;
-        }
-        // SAFETY: made by `Box::into_raw`; `into_inner` forgets the value.
-        drop(unsafe { Box::from_raw(self.0) });
     }
 }
 
@@ -221,8 +198,7 @@ fn after_failure(strategy: &RetryStrategy, attempt: u32, error: BoxError) -> Ste
 }
 
 fn after_interruption(strategy: &RetryStrategy, attempt: u32) -> StepEnd {
-    let message = format!("attempt {attempt} was interrupted before its outcome was recorded");
-    let wire = WireError::new(Some(wire::STEP_INTERRUPTED_ERROR), Some(message));
+    let wire = WireError::interrupted(attempt);
     let error = StepError::new(StepErrorKind::Interrupted, Some(ReplayedFailure::new(wire.clone()).into()));
     decide(strategy, attempt, &error, wire)
 }

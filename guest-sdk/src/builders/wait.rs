@@ -44,9 +44,13 @@ impl WaitBuilder {
     fn begin(self) -> Result<Operation, OperationError> {
         executor::refuse_in_body("begun");
         let seconds = whole_seconds(self.duration);
-        if seconds > LONGEST_SECONDS {
-            let error = WaitError::new(WaitErrorKind::TooLong, None);
-            return Err(OperationError::from_kind(OperationErrorKind::Wait(error)));
+        let wrong = match self.duration {
+            Duration::ZERO => Some(WaitErrorKind::Zero),
+            _ if seconds > LONGEST_SECONDS => Some(WaitErrorKind::TooLong),
+            _ => None,
+        };
+        if let Some(kind) = wrong {
+            return Err(OperationError::from_kind(OperationErrorKind::Wait(WaitError::new(kind, None))));
         }
         let id = bindings::begin_wait(self.context.operation(), self.name.as_deref(), seconds);
         Ok(Operation::register(id, None))

@@ -7,17 +7,20 @@ mod arn;
 mod envelope;
 mod error;
 mod event;
+mod function_name;
 mod identifiers;
 pub mod limits;
 mod operation;
 mod time;
 mod transition;
 mod update;
+mod warning;
 
 pub use arn::{ExecutionArn, InvalidArn};
 pub use envelope::{CheckpointRequest, CheckpointResponse, Invocation, InvocationError, InvocationOutput};
 pub use error::{ErrorObject, ServiceError};
-pub use event::{DirectoryConfig, Event, ExecutionConfig, ExecutionStarted, FilesConfig, InvokedBy, Warning};
+pub use event::{DirectoryConfig, Event, ExecutionConfig, ExecutionStarted, FilesConfig, InvokedBy};
+pub use function_name::FunctionName;
 pub(crate) use identifiers::is_plain;
 pub use identifiers::{ComponentDigest, InvalidName, OperationId, Seed};
 pub use operation::{
@@ -26,3 +29,4 @@ pub use operation::{
 pub use time::Timestamp;
 pub use transition::{Cause, Journal, Transition, TransitionFormatError};
 pub use update::{CallbackOptions, ChainedInvokeOptions, OperationAction, OperationUpdate};
+pub use warning::Warning;

@@ -13,20 +13,24 @@
 //! once or when [`Invoked::Waiting`] says. A driver that dies owes nothing: the next one finds all of it in the log.
 
 mod callback;
+mod callback_id;
 mod chained_invoke;
 mod checkpoint;
+mod children;
 mod completion;
 mod context;
 mod description;
 mod draft;
 mod ending;
 mod execution;
+mod functions;
 mod history;
 mod history_json;
 mod invocations;
 mod invoke;
 mod live;
 mod operation;
+mod outside;
 mod refusal;
 mod start;
 mod step;
@@ -34,14 +38,17 @@ mod stop;
 mod timers;
 mod token;
 mod wait;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
 
+pub use children::{Chained, ChainedOutcome};
 pub use description::Description;
 pub use execution::{Execution, Found, IllegalTransition};
+pub use functions::{Deployed, Functions, Target};
 pub use history::{HistoryEvent, Subject, history_of};
-pub use invoke::Invoked;
+pub use invoke::{Invoked, Waiting};
 pub use start::{StartExecution, Started};
 
 use crate::protocol::{ExecutionArn, ServiceError, Timestamp};
@@ -68,6 +75,8 @@ pub struct DurableService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// What can be invoked.
+    functions: Arc<dyn Functions>,
     /// Of the store when this service took it: tokens of other owners are refused.
     epoch: u64,
     /// Invocations so far: the next one's number.
@@ -81,7 +90,8 @@ impl DurableService {
     /// execution, when each is next invoked.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let epoch = store.epoch();
-        Self { store, clock, entropy, epoch, invocations: AtomicU64::new(1), live: Mutex::default() }
+        let functions = Arc::new(functions::NoFunctions);
+        Self { store, clock, entropy, functions, epoch, invocations: AtomicU64::new(1), live: Mutex::default() }
     }
 
     /// Now, for an execution whose latest row is of `after`: a clock that breaks its promise must not make a log that

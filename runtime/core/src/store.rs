@@ -119,6 +119,9 @@ pub trait Store: Send + Sync {
     /// The execution with that ARN.
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError>;
 
+    /// The execution with that key.
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError>;
+
     /// Executions, newest first.
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError>;
 

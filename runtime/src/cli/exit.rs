@@ -86,7 +86,8 @@ impl From<DriveError> for Failure {
             lost @ (DriveError::ComponentLost(_)
             | DriveError::Bundle { .. }
             | DriveError::BundleLost(_)
-            | DriveError::Busy(_)) => Self::unavailable(lost),
+            | DriveError::Busy(_)
+            | DriveError::Panicked(_)) => Self::unavailable(lost),
         }
     }
 }

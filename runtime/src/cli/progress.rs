@@ -1,5 +1,6 @@
 //! What a user sees while an execution runs: a moving line on a terminal, plain lines in a pipe, or JSON.
 
+use super::run::shell_quoted;
 use crate::worker::Observer;
 use everstep_core::protocol::{
     ErrorObject, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp,
@@ -9,6 +10,8 @@ use everstep_sandbox::durable::LogLevel;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How progress is shown.
@@ -109,15 +112,24 @@ impl Progress {
     }
 
     /// The execution waits for longer than this process wants to.
-    pub(crate) fn suspended(&self, until: Option<Timestamp>, hint: &str) {
+    pub(crate) fn suspended(&self, until: Option<Timestamp>, callbacks: &[Arc<Operation>], data: &Path, hint: &str) {
         let when = until.map(|until| humantime::format_rfc3339_seconds(system_time(until)).to_string());
-        match self.format {
-            Format::Json => self.json(&json!({ "event": "suspended", "until": when, "resume": hint })),
-            _ => eprintln!(
-                "suspended{}; go on with:\n  {hint}",
-                when.map_or_else(|| " until something outside happens".to_owned(), |when| format!(" until {when}"))
-            ),
+        let open =
+            || callbacks.iter().filter_map(|operation| Some((operation, &operation.callback.as_ref()?.callback_id)));
+        if self.format == Format::Json {
+            let callbacks: Vec<_> =
+                open().map(|(operation, id)| json!({ "name": operation.name, "callbackId": id })).collect();
+            return self.json(&json!({ "event": "suspended", "until": when, "callbacks": callbacks, "resume": hint }));
         }
+        for (operation, id) in open() {
+            let data = shell_quoted(data);
+            eprintln!("waits for {}; complete it with:", label(operation));
+            eprintln!("  everstep callback succeed {id} --data {data} --result JSON");
+        }
+        eprintln!(
+            "suspended{}; go on with:\n  {hint}",
+            when.map_or_else(|| " until something outside happens".to_owned(), |when| format!(" until {when}"))
+        );
     }
 }
 

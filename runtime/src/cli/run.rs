@@ -3,11 +3,13 @@
 use super::database::{Database, sandbox};
 use super::exit::{Exit, Failure};
 use super::files::Files;
+use super::functions::{Named, Workflows};
+use super::input::payload;
 use super::progress::{Format, Progress};
 use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
 use crate::worker::{Environment, Observer, Verify};
 use crate::workflow::Source;
-use everstep_core::protocol::{ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
+use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
 use everstep_core::service::{Description, StartExecution};
 use everstep_core::store::ExecutionSummary;
 use everstep_sandbox::{Directory, Network, SandboxError};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The version that runs from a path are pinned to; the component's digest says which code it is.
-const VERSION: &str = "$LATEST";
+pub(super) const VERSION: &str = "$LATEST";
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
@@ -45,6 +47,9 @@ pub(crate) struct Run {
     allow_http: Vec<everstep_http::Rule>,
     #[command(flatten)]
     files: Files,
+    /// A workflow that this one may invoke by that name; may be repeated. It is started with the same settings
+    #[arg(long = "function", value_name = "NAME[:VERSION]=PATH")]
+    functions: Vec<Named>,
     /// Leave the execution suspended when it waits longer than this
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
     detach_after: Duration,
@@ -90,7 +95,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 impl Run {
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
-        let input = self.input()?;
+        let input = payload("input", self.input.as_deref(), self.text.as_deref())?;
         let source = Source::at(&self.path)?;
         let function = source.function()?;
         let directories = self.files.directories()?;
@@ -100,7 +105,9 @@ impl Run {
             checked.map_err(|error| not_runnable(&source, &error))?;
             self.files.pack()?;
         }
-        let embedded = self.embedded()?;
+        let functions = Arc::new(Workflows::new(self.functions.clone()));
+        let embedded = self.embedded(functions.clone())?;
+        functions.deploy(&embedded, self.config(None, &directories))?;
         let store = embedded.service().store();
         let existing = match &self.name {
             Some(name) => store.find(&function, name)?,
@@ -119,40 +126,33 @@ impl Run {
         progress.finish();
         let exit = match driven? {
             Driven::Closed(_) => conclude(&embedded.service().describe(&arn)?, &progress),
-            Driven::Suspended { until } => {
-                progress.suspended(until, &hint);
+            Driven::Suspended { until, callbacks } => {
+                progress.suspended(until, &callbacks, &self.database.data, &hint);
                 Exit::Suspended
             }
         };
         Ok(exit)
     }
 
-    fn input(&self) -> Result<Option<String>, Failure> {
-        let read = |given: &str| match given.strip_prefix('@') {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::wrong(format!("the input file {path} cannot be read: {error}"))),
-            None => Ok(given.to_owned()),
-        };
-        if let Some(text) = &self.text {
-            return Ok(Some(serde_json::Value::String(read(text)?).to_string()));
-        }
-        let Some(given) = &self.input else { return Ok(None) };
-        let text = read(given)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|error| {
-            Failure::wrong(format!(
-                "the input is not JSON: {error}; quote it for the shell, or use --text to pass plain text"
-            ))
-        })?;
-        Ok(Some(text))
-    }
-
-    fn embedded(&self) -> Result<Embedded, Failure> {
-        let store = self.database.own()?;
+    fn embedded(&self, functions: Arc<Workflows>) -> Result<Embedded, Failure> {
+        let (store, sandbox) = (self.database.own()?, sandbox()?);
         let entropy = Arc::new(MachineEntropy);
         Ok(match self.simulate {
-            Some(_) => Embedded::new(store, sandbox()?, Arc::new(SimulatedTime::default()), entropy),
-            None => Embedded::new(store, sandbox()?, Arc::new(RealTime), entropy),
+            Some(_) => Embedded::with_functions(store, sandbox, Arc::new(SimulatedTime::default()), entropy, functions),
+            None => Embedded::with_functions(store, sandbox, Arc::new(RealTime), entropy, functions),
         })
+    }
+
+    fn config(&self, bundle: Option<ComponentDigest>, directories: &[Directory]) -> ExecutionConfig {
+        ExecutionConfig {
+            environment: self.environment.clone(),
+            arguments: self.arguments.clone(),
+            memory_bytes: self.memory << 20,
+            execution_timeout_seconds: self.execution_timeout,
+            max_operations: self.max_operations,
+            files: Some(Files::config(bundle, directories)),
+            ..ExecutionConfig::default()
+        }
     }
 
     fn surroundings(&self, directories: Vec<Directory>) -> Environment {
@@ -215,15 +215,7 @@ impl Run {
             name: self.name.clone(),
             input,
             component,
-            config: ExecutionConfig {
-                environment: self.environment.clone(),
-                arguments: self.arguments.clone(),
-                memory_bytes: self.memory << 20,
-                execution_timeout_seconds: self.execution_timeout,
-                max_operations: self.max_operations,
-                files: Some(Files::config(bundle, directories)),
-                ..ExecutionConfig::default()
-            },
+            config: self.config(bundle, directories),
             seed: self.simulate.map(|number| {
                 let mut seed = [0; 32];
                 seed[..8].copy_from_slice(&number.to_le_bytes());
@@ -248,11 +240,14 @@ impl Run {
         for option in self.files.hint() {
             hint += &format!(" {option}");
         }
+        for function in &self.functions {
+            hint += &format!(" --function {}", shell_quoted(Path::new(&function.to_string())));
+        }
         hint
     }
 }
 
-fn not_runnable(source: &Source, error: &SandboxError) -> Failure {
+pub(super) fn not_runnable(source: &Source, error: &SandboxError) -> Failure {
     Failure::wrong(format!("{}: {error}", source.path().display()))
 }
 

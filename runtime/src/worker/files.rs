@@ -8,8 +8,13 @@ impl Worker {
     /// This worker, for executions that were started with this bundle.
     #[must_use]
     pub fn with_bundle(mut self, digest: ComponentDigest, bundle: Bundle) -> Self {
-        self.bundle = Some((digest, bundle));
+        self.add_bundle(digest, bundle);
         self
+    }
+
+    /// From now on for executions that were started with this bundle.
+    pub(crate) fn add_bundle(&mut self, digest: ComponentDigest, bundle: Bundle) {
+        self.bundle = Some((digest, bundle));
     }
 
     /// Err: the bundle that the execution needs and this worker does not have.

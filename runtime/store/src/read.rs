@@ -58,6 +58,13 @@ pub(crate) fn with_arn(connection: &Connection, arn: &ExecutionArn) -> Result<Ve
     summaries(connection, &format!("{SUMMARY} WHERE arn = ?1"), [arn.as_str()])
 }
 
+pub(crate) fn with_key(
+    connection: &Connection,
+    ExecutionKey(key): ExecutionKey,
+) -> Result<Vec<ExecutionSummary>, Unreadable> {
+    summaries(connection, &format!("{SUMMARY} WHERE key = ?1"), [key])
+}
+
 pub(crate) fn due(connection: &Connection, now: Timestamp) -> Result<Vec<ExecutionSummary>, Unreadable> {
     let sql = format!("{SUMMARY} WHERE status = 'RUNNING' AND wake_at <= ?1 ORDER BY wake_at, key");
     summaries(connection, &sql, [now.0])

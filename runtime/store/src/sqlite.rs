@@ -142,6 +142,10 @@ impl Store for SqliteStore {
         self.read(|connection| Ok(read::with_arn(connection, arn)?.pop()))
     }
 
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
+        self.read(|connection| Ok(read::with_key(connection, key)?.pop()))
+    }
+
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError> {
         self.read(|connection| read::list(connection, filter))
     }

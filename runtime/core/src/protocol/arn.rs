@@ -31,6 +31,16 @@ impl ExecutionArn {
         &self.0
     }
 
+    /// The Region.
+    pub fn region(&self) -> &str {
+        self.0.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// The account.
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
     /// The last segment: also the id of the EXECUTION operation.
     pub fn id(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

@@ -71,6 +71,10 @@ pub enum ServiceError {
         /// The execution that has the name.
         arn: String,
     },
+    /// 400, `CallbackTimeoutException`: the callback is closed, or it is another execution's. Nothing was changed by
+    /// this request, and none about this callback ever will.
+    #[error("The callback is either timed out or already completed")]
+    CallbackTimeout,
     /// 500: the log could not be written or read. What was not acknowledged may or may not be durable; ask again.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

@@ -3,7 +3,7 @@
 //! Each variant but [`Event::StepReady`] is one event of AWS's history. Encoded as MessagePack arrays with one- or
 //! two-letter tags: *fields are only ever appended, with a default; tags are never reused.*
 
-use super::{ComponentDigest, ErrorObject, ExecutionArn, OperationId, Seed, Timestamp};
+use super::{ComponentDigest, ErrorObject, ExecutionArn, OperationId, Seed, Timestamp, Warning};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -75,6 +75,15 @@ pub struct ExecutionConfig {
     /// started when there was no bound.
     #[serde(default = "unbounded")]
     pub log_bytes: u64,
+    /// Bytes of the payload of one STEP or CONTEXT, a condition's state included. Executions that do not say so started
+    /// when it was 1 MiB.
+    #[serde(default = "operation_payload")]
+    pub payload_bytes: u64,
+    /// Bytes of one error, all its fields together.
+    pub error_bytes: u64,
+    /// Its caller waits for its end. Changes nothing that the workflow sees, only what it is warned of.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub synchronous: bool,
     /// The guest's world has files, and these in it. None: nothing is preopened, as it was before there were files;
     /// what was started then goes on in that world.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +115,10 @@ const fn unbounded() -> u64 {
     u64::MAX
 }
 
+const fn operation_payload() -> u64 {
+    super::limits::OPERATION_PAYLOAD_BYTES as u64
+}
+
 impl Default for ExecutionConfig {
     fn default() -> Self {
         Self {
@@ -117,6 +130,10 @@ impl Default for ExecutionConfig {
             output_bytes: 16 << 20,
             log_line_bytes: 64,
             log_bytes: super::limits::LOG_BYTES,
+            // As much as the log may hold: only its bound counts.
+            payload_bytes: super::limits::LOG_BYTES,
+            error_bytes: super::limits::ERROR_BYTES as u64,
+            synchronous: false,
             files: None,
         }
     }
@@ -246,29 +263,6 @@ pub enum Event {
     Warned { warning: Warning, operation: Option<OperationId> },
 }
 
-/// What an execution warns of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Warning {
-    /// 80 % of the operations that it may begin are begun.
-    #[serde(rename = "o")]
-    Operations,
-    /// 80 % of the bytes that it may write are written.
-    #[serde(rename = "w")]
-    Written,
-    /// A callback without timeout and heartbeat timeout waits until the execution times out.
-    #[serde(rename = "c")]
-    CallbackWithoutTimeout,
-    /// A payload is so large that it should be a reference.
-    #[serde(rename = "p")]
-    LargePayload,
-    /// It was started on `$LATEST`, whose code changes under it on AWS.
-    #[serde(rename = "l")]
-    Latest,
-    /// Its caller waits for it, and it may wait for longer than a caller can (15 minutes).
-    #[serde(rename = "s")]
-    SynchronousStart,
-}
-
 impl Event {
     /// Whether AWS's history shows it, that is, whether it takes an event id.
     pub const fn in_history(&self) -> bool {
@@ -276,10 +270,11 @@ impl Event {
     }
 
     /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`): its
-    /// payload, error or state, and 64 bytes for the event itself. A function of the event alone, so that the count
-    /// is the same whenever the log is read.
+    /// payload, error or state, and 64 bytes for the event itself; a warning counts for nothing, lest it use up what it
+    /// warns of. A function of the event alone, so that the count is the same whenever the log is read.
     pub fn written_bytes(&self) -> u64 {
         let payload = match self {
+            Self::Warned { .. } => return 0,
             Self::ExecutionStarted(started) => started.input.as_ref().map_or(0, String::len),
             Self::ExecutionSucceeded { result }
             | Self::ContextSucceeded { result, .. }
@@ -311,8 +306,7 @@ impl Event {
             | Self::WaitSucceeded { .. }
             | Self::WaitCancelled { .. }
             | Self::CallbackStarted { .. }
-            | Self::CallbackHeartbeat { .. }
-            | Self::Warned { .. } => 0,
+            | Self::CallbackHeartbeat { .. } => 0,
         };
         payload as u64 + 64
     }

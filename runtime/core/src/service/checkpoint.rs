@@ -5,10 +5,10 @@ use super::execution::Execution;
 use super::live::{Held, Running};
 use super::refusal::{Refusal, check_batch, check_written};
 use super::token::Token;
-use super::{DurableService, callback, chained_invoke, context, ending, step, timers, wait};
+use super::{DurableService, callback, chained_invoke, context, ending, step, timers, wait, warnings};
 use crate::protocol::{
     Cause, CheckpointRequest, CheckpointResponse, ExecutionArn, ExecutionStatus, OperationType, OperationUpdate,
-    ServiceError,
+    ServiceError, Warning,
 };
 
 impl DurableService {
@@ -25,8 +25,15 @@ impl DurableService {
         request: CheckpointRequest,
     ) -> Result<CheckpointResponse, ServiceError> {
         let token = self.read_token(&request.checkpoint_token)?;
+        let chains = request.updates.iter().any(|update| update.chained_invoke.is_some());
         match self.if_live(arn, |held| self.checkpoint_held(held, token, request))? {
-            Some(response) => Ok(response),
+            Some(response) => {
+                if chains {
+                    // The checkpoint is durable whatever comes of this; what fails is done by the next call.
+                    let _ = self.chained(arn);
+                }
+                Ok(response)
+            }
             None => {
                 let summary = self.summary(arn)?;
                 if summary.key != token.key { Err(foreign_token()) } else { Err(stale_token()) }
@@ -71,7 +78,7 @@ impl DurableService {
             )));
         }
         for update in request.updates {
-            if let Err(refusal) = record(execution, &mut draft, running, update) {
+            if let Err(refusal) = self.record(execution, &mut draft, running, update) {
                 if !draft.events.is_empty() {
                     // What was applied so far is not in the log, and must not be believed.
                     slot.execution = None;
@@ -101,25 +108,31 @@ impl DurableService {
         Ok(response)
     }
 
+    fn record(
+        &self,
+        execution: &mut Execution,
+        draft: &mut Draft,
+        running: &Running,
+        update: OperationUpdate,
+    ) -> Result<(), Refusal> {
+        let large = warnings::is_large(update.payload.as_deref()).then(|| update.id.clone());
+        match update.operation_type {
+            OperationType::Execution => ending::record(execution, draft, running, update)?,
+            OperationType::Context => context::record(execution, draft, update)?,
+            OperationType::Step => step::record(execution, draft, update)?,
+            OperationType::Wait => wait::record(execution, draft, update)?,
+            OperationType::Callback => callback::record(execution, draft, update, &*self.entropy)?,
+            OperationType::ChainedInvoke => chained_invoke::record(execution, draft, update, &*self.functions)?,
+        }
+        match large {
+            Some(id) => Ok(draft.warn(execution, Warning::LargePayload, Some(&id))?),
+            None => Ok(()),
+        }
+    }
+
     /// A token that this owner of the store wrote; whether it is the newest is another question.
     pub(super) fn read_token(&self, text: &str) -> Result<Token, ServiceError> {
         Token::read(text).filter(|token| token.epoch == self.epoch).ok_or_else(stale_token)
-    }
-}
-
-fn record(
-    execution: &mut Execution,
-    draft: &mut Draft,
-    running: &Running,
-    update: OperationUpdate,
-) -> Result<(), Refusal> {
-    match update.operation_type {
-        OperationType::Execution => ending::record(execution, draft, running, update),
-        OperationType::Context => context::record(execution, draft, update),
-        OperationType::Step => step::record(execution, draft, update),
-        OperationType::Wait => wait::record(execution, draft, update),
-        OperationType::Callback => callback::refuse(execution, &update),
-        OperationType::ChainedInvoke => chained_invoke::refuse(execution, &update),
     }
 }
 

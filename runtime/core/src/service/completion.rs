@@ -78,6 +78,7 @@ fn judge(
     running: &Running,
     output: Result<InvocationOutput, InvocationError>,
 ) -> (Option<ErrorObject>, Option<Event>) {
+    let most = execution.started.config.error_bytes;
     let fault = match output {
         Ok(InvocationOutput::Succeeded(result)) => {
             let size = result.as_ref().map_or(0, String::len);
@@ -93,7 +94,7 @@ fn judge(
             return (None, Some(end));
         }
         Ok(InvocationOutput::Failed(error)) => {
-            return (None, Some(Event::ExecutionFailed { error: bounded(error) }));
+            return (None, Some(Event::ExecutionFailed { error: bounded(error, most) }));
         }
         // A change that the worker has not seen is something to come back for.
         Ok(InvocationOutput::Pending) if execution.outstanding > 0 || execution.changes > running.seen => {
@@ -102,19 +103,18 @@ fn judge(
         Ok(InvocationOutput::Pending) => {
             ErrorObject::new(INVALID, "Cannot return PENDING status with no pending operations.")
         }
-        Err(InvocationError { error }) => bounded(error),
+        Err(InvocationError { error }) => bounded(error, most),
     };
     let end = execution.given_up(&fault, false).map(|error| Event::ExecutionFailed { error });
     (Some(fault), end)
 }
 
 /// The error, within the bound; the text of one that is too large is left out.
-fn bounded(error: ErrorObject) -> ErrorObject {
-    if check_error(&error).is_ok() {
+pub(super) fn bounded(error: ErrorObject, most: u64) -> ErrorObject {
+    if check_error(&error, most).is_ok() {
         return error;
     }
-    let message =
-        format!("an error of {} bytes was left out: an error may have {} bytes", error.size(), limits::ERROR_BYTES);
+    let message = format!("an error of {} bytes was left out: an error may have {most} bytes", error.size());
     let kind = error.error_type.filter(|kind| kind.len() <= 256).unwrap_or_else(|| "Error".to_owned());
     ErrorObject::new(kind, message)
 }
@@ -156,10 +156,8 @@ impl Execution {
              correct the workflow or its limits and start it anew under another name",
             fault.message.as_deref().unwrap_or("no message")
         );
-        Some(bounded(ErrorObject {
-            error_type: fault.error_type.clone(),
-            message: Some(message),
-            ..ErrorObject::default()
-        }))
+        let error =
+            ErrorObject { error_type: fault.error_type.clone(), message: Some(message), ..ErrorObject::default() };
+        Some(bounded(error, self.started.config.error_bytes))
     }
 }

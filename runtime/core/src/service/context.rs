@@ -53,7 +53,8 @@ pub(super) fn record(execution: &mut Execution, draft: &mut Draft, mut update: O
     let event = match update.action {
         OperationAction::Succeed => {
             let result_omitted = update.result_omitted;
-            Event::ContextSucceeded { id, result: update.payload, replay_children, result_omitted }
+            let result = update.payload.filter(|_| !result_omitted);
+            Event::ContextSucceeded { id, result, replay_children, result_omitted }
         }
         OperationAction::Fail => Event::ContextFailed { id, error: update.error.unwrap_or_default(), replay_children },
         _ => return Ok(()),

@@ -65,7 +65,7 @@ impl DurableService {
     }
 
     /// Looks at an execution without bringing it into memory.
-    fn look<T>(&self, arn: &ExecutionArn, look: impl Fn(&Execution) -> T) -> Result<T, ServiceError> {
+    pub(super) fn look<T>(&self, arn: &ExecutionArn, look: impl Fn(&Execution) -> T) -> Result<T, ServiceError> {
         let seen = self.if_live(arn, |held| Ok(held.slot.execution.as_ref().map(&look)))?;
         match seen.flatten() {
             Some(seen) => Ok(seen),

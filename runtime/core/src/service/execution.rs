@@ -37,6 +37,8 @@ pub struct Execution {
     changed: Vec<u64>,
     /// Changes of operations so far.
     pub(super) changes: u64,
+    /// Those of them that the rows before this one made.
+    changes_before: u64,
     index: Index,
     timers: BTreeSet<(Timestamp, u32)>,
     /// Operations that will change without the worker's doing.
@@ -133,6 +135,7 @@ impl Execution {
             operations: Vec::new(),
             changed: Vec::new(),
             changes: 0,
+            changes_before: 0,
             index: Index::default(),
             timers: BTreeSet::new(),
             outstanding: 0,
@@ -223,7 +226,8 @@ impl Execution {
         self.next_sequence += 1;
         self.latest = at;
         self.journals.extend(journal);
-        self.invocations.row_closed(at, cause);
+        self.invocations.row_closed(at, cause, self.changes > self.changes_before);
+        self.changes_before = self.changes;
     }
 
     fn end(&mut self, at: Timestamp, status: ExecutionStatus, error: Option<&ErrorObject>) {
@@ -268,10 +272,11 @@ impl Execution {
         self.operations.push(Arc::new(operation));
         self.changed.push(0);
         self.track(index);
+        self.stamp(index);
         Ok(())
     }
 
-    /// Changes an operation of that type whose status is one of `from`.
+    /// Changes an operation of that type whose status is one of `from`; the worker will be told.
     pub(super) fn change(
         &mut self,
         place: Place,
@@ -280,6 +285,31 @@ impl Execution {
         from: &[OperationStatus],
         change: impl FnOnce(&mut Operation),
     ) -> Result<(), IllegalTransition> {
+        let index = self.alter_at(place, id, operation_type, from, change)?;
+        self.stamp(index);
+        Ok(())
+    }
+
+    /// As [`change`](Self::change), where it is none of the worker's business.
+    pub(super) fn alter(
+        &mut self,
+        place: Place,
+        id: &OperationId,
+        operation_type: OperationType,
+        from: &[OperationStatus],
+        change: impl FnOnce(&mut Operation),
+    ) -> Result<(), IllegalTransition> {
+        self.alter_at(place, id, operation_type, from, change).map(drop)
+    }
+
+    fn alter_at(
+        &mut self,
+        place: Place,
+        id: &OperationId,
+        operation_type: OperationType,
+        from: &[OperationStatus],
+        change: impl FnOnce(&mut Operation),
+    ) -> Result<u32, IllegalTransition> {
         let Some(index) = self.find(id) else { return Err(place.illegal(Some(id), Found::NoOperation)) };
         let operation = &mut self.operations[index as usize];
         if operation.operation_type != operation_type || !from.contains(&operation.status) {
@@ -297,7 +327,7 @@ impl Execution {
             operation.ended_event = Some(place.event_id);
         }
         self.track(index);
-        Ok(())
+        Ok(index)
     }
 
     fn track(&mut self, index: u32) {
@@ -306,6 +336,9 @@ impl Execution {
             self.timers.insert((due, index));
         }
         self.outstanding += u32::from(is_outstanding(operation));
+    }
+
+    fn stamp(&mut self, index: u32) {
         self.changes += 1;
         self.changed[index as usize] = self.changes;
     }
@@ -354,7 +387,8 @@ impl Execution {
     /// Operations that changed after the first `seen` changes, whole, in the order of their last change. `row`: the
     /// events of the newest row, which usually made all of those changes; then no other operation is looked at.
     pub(super) fn changed_since(&self, seen: u64, row: &[Event]) -> Vec<Arc<Operation>> {
-        let of_row = || row.iter().filter_map(operation_id);
+        let changes = |event: &&Event| !matches!(event, Event::Warned { .. } | Event::CallbackHeartbeat { .. });
+        let of_row = || row.iter().filter(changes).filter_map(operation_id);
         let mut indexes: Vec<u32> = if self.changes - seen == of_row().count() as u64 {
             of_row().filter_map(|id| self.find(id)).collect()
         } else {

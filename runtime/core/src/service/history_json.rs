@@ -37,6 +37,7 @@ impl HistoryEvent {
                 "Input": payload(started.input.as_deref()),
                 "ExecutionTimeout": started.config.execution_timeout_seconds,
             }),
+            Event::ContextSucceeded { result_omitted: true, .. } => json!({ "Result": { "Truncated": true } }),
             Event::ExecutionSucceeded { result }
             | Event::ContextSucceeded { result, .. }
             | Event::CallbackSucceeded { result, .. }

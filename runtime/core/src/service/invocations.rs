@@ -76,8 +76,11 @@ impl Invocations {
         };
     }
 
-    /// The end of a row.
-    pub(super) fn row_closed(&mut self, at: Timestamp, cause: Cause) {
+    /// The end of a row. `changed`: it changed an operation, which a callback's heartbeat does not.
+    pub(super) fn row_closed(&mut self, at: Timestamp, cause: Cause, changed: bool) {
+        if cause == Cause::Callback && !changed {
+            return;
+        }
         if !std::mem::take(&mut self.fault) {
             (self.failures, self.lost) = (0, 0);
         }
@@ -88,8 +91,10 @@ impl Invocations {
             }
             Cause::Timer | Cause::Callback | Cause::ChainedInvoke => {
                 self.outside_change = Some(at);
-                if matches!(self.phase, Phase::Suspended | Phase::Woken { .. }) {
-                    self.phase = Phase::Woken { by_timer: cause == Cause::Timer };
+                if let Phase::Suspended | Phase::Woken { .. } = self.phase {
+                    // An invocation that a timer gave reason for may run: that stays true.
+                    let by_timer = cause == Cause::Timer || self.phase == (Phase::Woken { by_timer: true });
+                    self.phase = Phase::Woken { by_timer };
                 }
             }
             Cause::Start | Cause::InvocationEnd | Cause::Stop | Cause::Pause => {}

@@ -1,13 +1,18 @@
 //! An invocation begins, if there is something to do.
 
 use super::DurableService;
+use super::children::{self, Chained};
 use super::draft::Draft;
 use super::execution::Execution;
 use super::invocations::{Phase, lost_error, lost_request_id};
 use super::live::{Held, Running};
 use super::token::Token;
 use super::{timers, uuid};
-use crate::protocol::{Cause, Event, ExecutionArn, ExecutionStatus, Invocation, ServiceError, Timestamp};
+use crate::protocol::{
+    Cause, Event, ExecutionArn, ExecutionStatus, Invocation, Operation, OperationStatus, OperationType, ServiceError,
+    Timestamp,
+};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What is to be done with an execution.
@@ -16,21 +21,34 @@ pub enum Invoked {
     /// Run this invocation, and report its end.
     Run(Box<Invocation>),
     /// Nothing, for now.
-    Waiting {
-        /// Ask again then. None: until an outside event.
-        until: Option<Timestamp>,
-    },
+    Waiting(Waiting),
     /// Nothing, ever: it is closed.
     Closed(ExecutionStatus),
 }
 
+/// What an execution that has nothing to do waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Ask again then. None: until an outside event.
+    pub until: Option<Timestamp>,
+    /// Open CHAINED_INVOKEs, in the order they began: see to them.
+    pub invokes: Vec<Chained>,
+    /// Open CALLBACKs, in the order they began.
+    pub callbacks: Vec<Arc<Operation>>,
+}
+
 impl DurableService {
-    /// Begins an invocation, after it recorded what has come due or, in a process that has not seen the execution
+    /// Begins an invocation, after it recorded what has come due, the ends of chained invokes that a crash kept from
+    /// it, or, in a process that has not seen the execution
     /// before, an invocation that was lost with its host. A running invocation is superseded: its token dies.
     ///
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.
     pub fn invoke(&self, arn: &ExecutionArn) -> Result<Invoked, ServiceError> {
+        let chains =
+            |held: &mut Held<'_>| Ok(held.slot.execution.as_ref().is_some_and(|it| !children::open(it).is_empty()));
+        let invokes = if self.if_open(arn, chains)?.unwrap_or(false) { self.chained(arn)? } else { Vec::new() };
         match self.if_open(arn, |held| self.invoke_held(held))? {
+            Ok(Invoked::Waiting(waiting)) => Ok(Invoked::Waiting(Waiting { invokes, ..waiting })),
             Ok(invoked) => Ok(invoked),
             Err(summary) => Ok(Invoked::Closed(summary.status)),
         }
@@ -51,7 +69,7 @@ impl DurableService {
                 self.commit(slot, draft, Cause::Timer, None, None)?;
             }
         }
-        let Some(execution) = &slot.execution else { return Ok(Invoked::Waiting { until: None }) };
+        let Some(execution) = &slot.execution else { return Ok(Invoked::Waiting(Waiting::default())) };
         let status = execution.status();
         if status.is_terminal() {
             self.forget(held);
@@ -64,8 +82,9 @@ impl DurableService {
             _ => None,
         };
         if until.is_some() && slot.running.is_none() {
+            let callbacks = open_callbacks(execution);
             self.forget(held);
-            return Ok(Invoked::Waiting { until });
+            return Ok(Invoked::Waiting(Waiting { until, invokes: Vec::new(), callbacks }));
         }
         let invocation = self.run(arn_of(execution), execution, now);
         slot.running = Some(invocation.1);
@@ -127,4 +146,11 @@ impl DurableService {
 
 fn arn_of(execution: &Execution) -> ExecutionArn {
     execution.started.arn()
+}
+
+fn open_callbacks(execution: &Execution) -> Vec<Arc<Operation>> {
+    let open = |operation: &&Arc<Operation>| {
+        operation.operation_type == OperationType::Callback && operation.status == OperationStatus::Started
+    };
+    execution.operations().iter().filter(open).cloned().collect()
 }

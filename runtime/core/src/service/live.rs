@@ -1,10 +1,13 @@
 //! What this process holds of an execution that it is at work on, and how that is kept in step with the log.
 
-use super::DurableService;
+use super::children::{self, ChainedOutcome};
 use super::draft::Draft;
 use super::execution::Execution;
 use super::token::Token;
-use crate::protocol::{Cause, CheckpointResponse, ExecutionArn, Journal, ServiceError, Timestamp, Transition};
+use super::{DurableService, warnings};
+use crate::protocol::{
+    Cause, CheckpointResponse, ExecutionArn, InvokedBy, Journal, ServiceError, Timestamp, Transition,
+};
 use crate::store::{Append, ExecutionKey, ExecutionSummary, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -98,6 +101,15 @@ pub(super) struct Held<'a> {
     pub(super) slot: MutexGuard<'a, Slot>,
 }
 
+impl Held<'_> {
+    /// Who waits for the execution's end, if that is durable now.
+    fn ended_for(&self) -> Option<(InvokedBy, ChainedOutcome)> {
+        let execution = self.slot.execution.as_ref()?;
+        let by = execution.started.invoked_by.as_ref()?;
+        Some((by.clone(), children::outcome_of(execution)?))
+    }
+}
+
 impl DurableService {
     pub(super) fn summary(&self, arn: &ExecutionArn) -> Result<ExecutionSummary, ServiceError> {
         self.store.find_arn(arn)?.ok_or_else(|| {
@@ -117,7 +129,8 @@ impl DurableService {
         self.map().insert(arn, Arc::new(Mutex::new(slot)));
     }
 
-    /// Runs `work` on the execution if this process holds it; its state is as the log has it.
+    /// Runs `work` on the execution if this process holds it; its state is as the log has it. If that was its end, it
+    /// is reported to who invoked it, once the lock is free.
     pub(super) fn if_live<T>(
         &self,
         arn: &ExecutionArn,
@@ -142,7 +155,14 @@ impl DurableService {
                 slot.execution = Some(self.fold(slot.key)?);
                 slot.settle();
             }
-            return work(&mut Held { arn, slot }).map(Some);
+            let mut held = Held { arn, slot };
+            let done = work(&mut held);
+            let ended = held.ended_for();
+            drop(held);
+            if let Some((by, outcome)) = ended {
+                self.tell_parent(&by, outcome);
+            }
+            return done.map(Some);
         }
     }
 
@@ -180,7 +200,7 @@ impl DurableService {
     pub(super) fn commit(
         &self,
         slot: &mut Slot,
-        draft: Draft,
+        mut draft: Draft,
         cause: Cause,
         journal: Option<Journal>,
         client_token: Option<String>,
@@ -189,6 +209,7 @@ impl DurableService {
             return Err(StoreError::Unavailable("the execution's log has to be read again: repeat the call".into()));
         };
         let sequence = execution.next_sequence;
+        warnings::of_growth(execution, &mut draft)?;
         execution.close_row(draft.at, cause, journal);
         let after = execution.projection();
         let repeatable = client_token.clone();

@@ -45,9 +45,15 @@ impl From<Refusal> for ServiceError {
     }
 }
 
+impl From<IllegalTransition> for StoreError {
+    fn from(illegal: IllegalTransition) -> Self {
+        Self::Corrupt(format!("{illegal}; restore the database from a copy, or report this"))
+    }
+}
+
 impl From<IllegalTransition> for ServiceError {
     fn from(illegal: IllegalTransition) -> Self {
-        Self::Store(StoreError::Corrupt(format!("{illegal}; restore the database from a copy, or report this")))
+        Self::Store(illegal.into())
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) fn check_update<'a>(
     execution: &'a Execution,
     update: &OperationUpdate,
 ) -> Result<Option<&'a Operation>, Refusal> {
-    check_fields(update)?;
+    check_fields(execution, update)?;
     let Some(recorded) = execution.operation(&update.id) else {
         check_parent(execution, update)?;
         return Ok(None);
@@ -116,7 +122,7 @@ fn check_parent(execution: &Execution, update: &OperationUpdate) -> Result<(), R
     }
 }
 
-fn check_fields(update: &OperationUpdate) -> Result<(), Refusal> {
+fn check_fields(execution: &Execution, update: &OperationUpdate) -> Result<(), Refusal> {
     if let Some(name) = &update.name
         && !((1..=limits::OPERATION_NAME).contains(&name.len()) && name.bytes().all(|b| (0x20..=0x7e).contains(&b)))
     {
@@ -133,21 +139,28 @@ fn check_fields(update: &OperationUpdate) -> Result<(), Refusal> {
         let sub_type: String = sub_type.chars().take(80).collect();
         return Err(format!("Invalid operation subtype {sub_type:?}: give 1..32 characters of [a-zA-Z0-9-_].").into());
     }
-    let bound = match update.operation_type {
-        OperationType::Execution => limits::EXECUTION_PAYLOAD_BYTES,
-        _ => limits::OPERATION_PAYLOAD_BYTES,
-    };
-    if update.payload.as_ref().is_some_and(|payload| payload.len() > bound) {
-        let kind = update.operation_type.as_str();
-        return Err(format!("{kind} payload size must be less than or equal to {bound} bytes.").into());
+    let config = &execution.started.config;
+    if let Some(payload) = &update.payload {
+        let bound = match update.operation_type {
+            OperationType::Execution => limits::EXECUTION_PAYLOAD_BYTES as u64,
+            OperationType::Step | OperationType::Context => config.payload_bytes,
+            OperationType::Wait | OperationType::Callback | OperationType::ChainedInvoke => {
+                limits::OPERATION_PAYLOAD_BYTES as u64
+            }
+        };
+        if payload.len() as u64 > bound {
+            let kind = update.operation_type.as_str();
+            let input = if update.operation_type == OperationType::ChainedInvoke { " input" } else { "" };
+            return Err(format!("{kind}{input} payload size must be less than or equal to {bound} bytes.").into());
+        }
     }
-    update.error.as_ref().map_or(Ok(()), check_error)
+    update.error.as_ref().map_or(Ok(()), |error| check_error(error, config.error_bytes))
 }
 
 /// The bound on errors, wherever one comes in.
-pub(super) fn check_error(error: &ErrorObject) -> Result<(), Refusal> {
-    if error.size() > limits::ERROR_BYTES {
-        return Err(format!("Error object size must be less than or equal to {} bytes.", limits::ERROR_BYTES).into());
+pub(super) fn check_error(error: &ErrorObject, most: u64) -> Result<(), Refusal> {
+    if error.size() as u64 > most {
+        return Err(format!("Error object size must be less than or equal to {most} bytes.").into());
     }
     Ok(())
 }

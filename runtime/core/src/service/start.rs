@@ -52,7 +52,7 @@ impl DurableService {
     /// Starts an execution, durably; it runs when it is invoked. After a crash or a [`ServiceError::Store`] it exists
     /// or not; a repeated request with the same name settles that.
     pub fn start(&self, request: StartExecution) -> Result<Started, ServiceError> {
-        check(&request)?;
+        check(&request.function, &request.version, request.name.as_deref(), request.input.as_deref(), &request.config)?;
         let id = uuid(self.entropy.bytes());
         let name = match request.name {
             Some(name) => name,
@@ -74,8 +74,23 @@ impl DurableService {
             config: request.config,
             invoked_by: None,
         });
+        match self.create(&started, Timestamp(0)) {
+            Ok(()) => Ok(Started::New(arn)),
+            // Somebody was faster, or the owner of the store changed.
+            Err(StoreError::Conflict(reason)) => {
+                let Some(existing) = self.store.find(&started.function, &started.name)? else {
+                    return Err(StoreError::Conflict(reason).into());
+                };
+                self.repeated(existing, &started.version, started.input.as_deref())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Creates an execution, not before `after`. [`StoreError::Conflict`]: its name is taken.
+    pub(super) fn create(&self, started: &Arc<ExecutionStarted>, after: Timestamp) -> Result<(), StoreError> {
         let first = Transition {
-            at: self.now(Timestamp(0)),
+            at: self.now(after),
             cause: Cause::Start,
             first_event: 1,
             events: vec![Event::ExecutionStarted(started.clone())],
@@ -83,20 +98,9 @@ impl DurableService {
             client_token: None,
         };
         let mut execution = Execution::begin(crate::store::ExecutionKey(0), &first)?;
-        let key = match self.store.create(&first, execution.projection()) {
-            Ok(key) => key,
-            // Somebody was faster, or the owner of the store changed.
-            Err(StoreError::Conflict(reason)) => {
-                let Some(existing) = self.store.find(&started.function, &started.name)? else {
-                    return Err(StoreError::Conflict(reason).into());
-                };
-                return self.repeated(existing, &started.version, started.input.as_deref());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        execution.key = key;
-        self.insert(arn.clone(), Slot::new(key, Some(execution), true));
-        Ok(Started::New(arn))
+        execution.key = self.store.create(&first, execution.projection())?;
+        self.insert(started.arn(), Slot::new(execution.key, Some(execution), true));
+        Ok(())
     }
 
     fn repeated(
@@ -117,24 +121,31 @@ impl DurableService {
     }
 }
 
-fn check(request: &StartExecution) -> Result<(), ServiceError> {
+/// What every execution has to start with.
+pub(super) fn check(
+    function: &str,
+    version: &str,
+    name: Option<&str>,
+    input: Option<&str>,
+    config: &ExecutionConfig,
+) -> Result<(), ServiceError> {
     const PLAIN: &str = "1..64 characters of [a-zA-Z0-9-_]";
     let wrong = |what, given, expected| {
         Err(ServiceError::InvalidParameterValue(InvalidName::new(what, given, expected).to_string()))
     };
-    if !is_plain(&request.function, 64) {
-        return wrong("function name", &request.function, PLAIN);
+    if !is_plain(function, 64) {
+        return wrong("function name", function, PLAIN);
     }
-    if let Some(name) = &request.name
+    if let Some(name) = name
         && !is_plain(name, limits::EXECUTION_NAME)
     {
         return wrong("execution name", name, PLAIN);
     }
-    let number = (1..=20).contains(&request.version.len()) && request.version.bytes().all(|b| b.is_ascii_digit());
-    if !number && request.version != "$LATEST" {
-        return wrong("version", &request.version, "a number or $LATEST");
+    let number = (1..=20).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit());
+    if !number && version != "$LATEST" {
+        return wrong("version", version, "a number or $LATEST");
     }
-    if let Some(input) = &request.input
+    if let Some(input) = input
         && input.len() > limits::EXECUTION_PAYLOAD_BYTES
     {
         return Err(ServiceError::InvalidParameterValue(format!(
@@ -143,7 +154,7 @@ fn check(request: &StartExecution) -> Result<(), ServiceError> {
             limits::EXECUTION_PAYLOAD_BYTES
         )));
     }
-    let timeout = request.config.execution_timeout_seconds;
+    let timeout = config.execution_timeout_seconds;
     if !(1..=limits::MAX_SECONDS).contains(&timeout) {
         return Err(ServiceError::InvalidParameterValue(format!(
             "execution timeout is {timeout}: give 1..{} seconds",

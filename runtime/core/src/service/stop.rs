@@ -4,6 +4,7 @@ use super::DurableService;
 use super::draft::Draft;
 use super::live::Held;
 use super::refusal::check_error;
+use crate::protocol::limits;
 use crate::protocol::{Cause, ErrorObject, Event, ExecutionArn, ServiceError, Timestamp};
 
 impl DurableService {
@@ -11,7 +12,7 @@ impl DurableService {
     /// not killed: its next checkpoint is refused. Open operations stay as they are.
     pub fn stop(&self, arn: &ExecutionArn, error: Option<ErrorObject>) -> Result<Timestamp, ServiceError> {
         let error = error.unwrap_or_default();
-        check_error(&error)?;
+        check_error(&error, limits::ERROR_BYTES as u64)?;
         match self.if_open(arn, |held| self.stop_held(held, &error))? {
             Ok(at) => Ok(at),
             Err(summary) => Ok(summary.ended_at.unwrap_or(summary.started_at)),

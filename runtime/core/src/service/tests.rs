@@ -83,6 +83,9 @@ impl Store for FaultyStore {
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         self.memory.find_arn(arn)
     }
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
+        self.memory.find_key(key)
+    }
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError> {
         self.memory.list(filter)
     }
@@ -148,7 +151,7 @@ impl World {
 
     pub(super) fn waiting(&self, arn: &ExecutionArn) -> i64 {
         match self.service.invoke(arn).unwrap() {
-            Invoked::Waiting { until: Some(until) } => until.0 - EPOCH,
+            Invoked::Waiting(Waiting { until: Some(until), .. }) => until.0 - EPOCH,
             other => panic!("{arn} does not wait: {other:?}"),
         }
     }

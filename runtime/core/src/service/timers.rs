@@ -1,8 +1,9 @@
 //! Timers: waits that end, retry delays that are over, callbacks and executions that time out.
 
+use super::callback;
 use super::draft::Draft;
 use super::execution::{Execution, IllegalTransition};
-use crate::protocol::{ErrorObject, Event, OperationType};
+use crate::protocol::{Event, OperationType};
 
 /// Records every timer that is due at the draft's time, in the order of their due times. An execution that timed out
 /// is closed by the last of them: later timers do not fire any more.
@@ -15,13 +16,10 @@ pub(super) fn fire(execution: &mut Execution, draft: &mut Draft) -> Result<(), I
         if due > draft.at.min(timeout) {
             break;
         }
-        let id = operation.id.clone();
         let event = match operation.operation_type {
-            OperationType::Wait => Event::WaitSucceeded { id },
-            OperationType::Callback => {
-                Event::CallbackTimedOut { id, error: ErrorObject::new("Callback.Timeout", "Callback timed out") }
-            }
-            _ => Event::StepReady { id },
+            OperationType::Wait => Event::WaitSucceeded { id: operation.id.clone() },
+            OperationType::Callback => callback::timed_out(operation),
+            _ => Event::StepReady { id: operation.id.clone() },
         };
         draft.record(execution, event)?;
     }

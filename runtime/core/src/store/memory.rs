@@ -45,7 +45,7 @@ impl MemoryStore {
 
 impl Content {
     fn execution(&mut self, key: ExecutionKey) -> Result<&mut Execution, StoreError> {
-        let index = usize::try_from(key.0 - 1).ok();
+        let index = key.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         index
             .and_then(|index| self.executions.get_mut(index))
             .ok_or_else(|| StoreError::Corrupt(format!("there is no execution with key {}", key.0)))
@@ -125,6 +125,10 @@ impl Store for MemoryStore {
 
     fn find_arn(&self, arn: &ExecutionArn) -> Result<Option<ExecutionSummary>, StoreError> {
         Ok(self.content().select(|summary| summary.arn == *arn).next().cloned())
+    }
+
+    fn find_key(&self, key: ExecutionKey) -> Result<Option<ExecutionSummary>, StoreError> {
+        Ok(self.content().execution(key).ok().map(|execution| execution.summary.clone()))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<ExecutionSummary>, StoreError> {

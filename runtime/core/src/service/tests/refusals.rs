@@ -79,10 +79,6 @@ fn each_rule_has_its_message() {
         (vec![named(start("9"), "\n")], "Invalid operation name \"\\n\": give 1..256 characters of [\\x20-\\x7E]."),
         (vec![typed(start("9"), "a b")], "Invalid operation subtype \"a b\": give 1..32 characters of [a-zA-Z0-9-_]."),
         (
-            vec![payload(succeed("2", ""), (1 << 20) + 1)],
-            "STEP payload size must be less than or equal to 1048576 bytes.",
-        ),
-        (
             vec![payload(end(Succeed), (6 << 20) + 1)],
             "EXECUTION payload size must be less than or equal to 6291456 bytes.",
         ),
@@ -104,10 +100,6 @@ fn each_rule_has_its_message() {
             assert_eq!(worker.refused(updates), message);
             assert_eq!(world.service.operations(&arn).unwrap(), operations, "after: {message}");
         }
-    }
-    for not_yet in [Type::Callback, Type::ChainedInvoke] {
-        let message = worker.refused(vec![update("9", not_yet, Start)]);
-        assert!(message.starts_with(&format!("{} operations are not supported", not_yet.as_str())), "{message}");
     }
     assert_eq!(world.rows(&arn), rows);
     worker.checkpoint(vec![start("legal"), succeed("2", "")]).unwrap();
@@ -175,7 +167,7 @@ fn what_an_execution_writes_is_limited() {
 /// Bounds that were not there when it started are none, or those that held then.
 #[test]
 fn an_execution_keeps_the_bounds_that_it_started_under() {
-    let old = ExecutionConfig { log_bytes: u64::MAX, log_line_bytes: 0, ..Default::default() };
+    let old = ExecutionConfig { log_bytes: u64::MAX, log_line_bytes: 0, payload_bytes: 1 << 20, ..Default::default() };
     let mut stored = rmp_serde::to_vec_named(&serde_json::json!({ "memory_bytes": 256 << 20 })).unwrap();
     assert_eq!(rmp_serde::from_slice::<ExecutionConfig>(&stored).unwrap(), old);
     let now = ExecutionConfig { output_bytes: 1, ..Default::default() };

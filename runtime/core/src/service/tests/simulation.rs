@@ -131,7 +131,7 @@ fn simulate(seed: u64) -> [usize; 4] {
                     issued(it, Some(invocation.checkpoint_token));
                     counts[1] += 1;
                 }
-                Ok(Invoked::Waiting { until }) => {
+                Ok(Invoked::Waiting(Waiting { until, .. })) => {
                     let until = until.unwrap();
                     assert!(until > world.clock.now(Timestamp(0)), "waits for what is due");
                     assert!(

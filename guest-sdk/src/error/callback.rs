@@ -1,0 +1,117 @@
+//! How a callback fails.
+
+use super::{OperationError, OperationErrorKind};
+use crate::BoxError;
+use crate::wire::{self, ReplayedFailure, WireError};
+use std::fmt;
+
+operation_error! {
+    /// A callback that was not completed with a result.
+    ///
+    /// What whoever completed it said is in [`OperationError::wire`].
+    ///
+    /// ```
+    /// use everstep_sdk::{CallbackErrorKind, OperationError, OperationErrorKind};
+    ///
+    /// fn nobody_answered(error: &OperationError) -> bool {
+    ///     let OperationErrorKind::Callback(callback) = error.kind() else { return false };
+    ///     matches!(callback.kind(), CallbackErrorKind::TimedOut { .. } | CallbackErrorKind::HeartbeatTimedOut { .. })
+    /// }
+    /// ```
+    CallbackError, CallbackErrorKind
+}
+
+/// How a callback failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallbackErrorKind {
+    /// Nobody completed it within its timeout (recorded type `Callback.Timeout`).
+    #[non_exhaustive]
+    TimedOut,
+    /// No heartbeat came within the heartbeat interval (recorded type `Callback.Heartbeat`).
+    #[non_exhaustive]
+    HeartbeatTimedOut,
+    /// It was completed with a failure.
+    #[non_exhaustive]
+    ExternalFailure,
+    /// What it was completed with is not what the workflow expects.
+    #[non_exhaustive]
+    DeserializationFailed,
+    /// The submitter of `wait_for_callback` failed, and its retry strategy stopped. The callback was not awaited.
+    #[non_exhaustive]
+    SubmitterFailed,
+    /// A timeout or heartbeat interval longer than 99,999,999 seconds. Nothing began.
+    #[non_exhaustive]
+    TimeoutTooLong,
+}
+
+impl fmt::Display for CallbackErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "callback timed out",
+            Self::HeartbeatTimedOut => "callback heartbeat timed out",
+            Self::ExternalFailure => "external failure",
+            Self::DeserializationFailed => "deserialization failed",
+            Self::SubmitterFailed => "submitter failed",
+            Self::TimeoutTooLong => "timeout or heartbeat longer than 99,999,999 seconds: give a shorter one, or none",
+        })
+    }
+}
+
+impl OperationErrorKind {
+    pub(crate) fn callback(wire: WireError) -> Self {
+        let kind = match wire.error_type() {
+            Some(wire::CALLBACK_TIMEOUT) => CallbackErrorKind::TimedOut,
+            Some(wire::CALLBACK_HEARTBEAT) => CallbackErrorKind::HeartbeatTimedOut,
+            _ => CallbackErrorKind::ExternalFailure,
+        };
+        Self::recorded_callback(kind, wire)
+    }
+
+    pub(crate) fn submitter(wire: WireError) -> Self {
+        Self::recorded_callback(CallbackErrorKind::SubmitterFailed, wire)
+    }
+
+    /// A result that was recorded as unreadable.
+    pub(crate) fn unreadable_callback(wire: WireError) -> Self {
+        Self::recorded_callback(CallbackErrorKind::DeserializationFailed, wire)
+    }
+
+    fn recorded_callback(kind: CallbackErrorKind, wire: WireError) -> Self {
+        Self::Callback(CallbackError::new(kind, Some(ReplayedFailure::new(wire).into())))
+    }
+}
+
+impl OperationError {
+    /// A failure of a callback that is not in the log.
+    pub(crate) fn callback(kind: CallbackErrorKind, source: Option<BoxError>) -> Self {
+        Self::from_kind(OperationErrorKind::Callback(CallbackError::new(kind, source)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recorded_type_tells_a_timeout_from_a_failure() {
+        for (error_type, expected) in [
+            ("Callback.Timeout", CallbackErrorKind::TimedOut),
+            ("Callback.Heartbeat", CallbackErrorKind::HeartbeatTimedOut),
+            ("RejectedError", CallbackErrorKind::ExternalFailure),
+        ] {
+            let wire = WireError::new(Some(error_type), Some("not approved"));
+            let error = OperationError::from_outcome(OperationErrorKind::callback, wire, "FAILED", "op-1".to_owned());
+            let OperationErrorKind::Callback(callback) = error.kind() else { panic!("not of a callback: {error:?}") };
+            assert_eq!(*callback.kind(), expected, "{error_type}");
+            assert_eq!(error.wire().and_then(WireError::error_type), Some(error_type), "passed on as it was sent");
+        }
+    }
+
+    #[test]
+    fn a_failure_reads_as_a_chain() {
+        let wire = WireError::new(Some("RejectedError"), Some("not approved"));
+        let error = OperationError::from_outcome(OperationErrorKind::callback, wire, "FAILED", "op-1".to_owned());
+        assert_eq!(format!("{error:#}"), "operation error: callback: external failure: not approved");
+    }
+}
