@@ -8,9 +8,9 @@ use crate::recording::Recording;
 use crate::runner::json_text;
 use crate::workflow::sandbox;
 use everstep::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime, Time};
-use everstep::worker::{Environment, Intercept, Observer, Verify};
+use everstep::worker::{Environment, Observer, Verify};
 use everstep_core::protocol::{
-    self, ComponentDigest, ErrorObject, ExecutionArn, OperationStatus, OperationType, Seed, ServiceError, Timestamp,
+    ComponentDigest, ErrorObject, ExecutionArn, OperationStatus, OperationType, Seed, ServiceError, Timestamp,
 };
 use everstep_core::service::{Entropy, StartExecution};
 use everstep_core::store::{Filter, Store};
@@ -115,7 +115,7 @@ impl Execution {
         let arn = started.unwrap_or_else(|error| panic!("the execution cannot start: {error}")).arn().clone();
         let recording = recording_of(&world, &arn);
         Self {
-            environment: environment(&plan),
+            environment: environment(&plan, &process),
             plan,
             world,
             process,
@@ -396,18 +396,18 @@ impl Execution {
 
     /// What a new process on the same log does.
     fn take_over(&mut self) {
-        let open = |operation: &Operation| {
+        let cut_off = |operation: &Operation| {
             operation.kind() == OperationType::Step && operation.status() == OperationStatus::Started
         };
         for recording in self.all() {
             let arn = recording.arn().as_str().to_owned();
-            let cut = recording.operations().into_iter().filter(open);
+            let cut = recording.operations().into_iter().filter(cut_off);
             self.interrupted.extend(cut.map(|operation| (arn.clone(), operation.id().to_owned())));
         }
         loop {
             self.world.store.reopen();
             self.process = Arc::new(Process::new(self.world.clone(), self.plan.clone()));
-            self.environment.intercept = Some(self.process.clone() as Arc<dyn Intercept>);
+            self.environment = environment(&self.plan, &self.process);
             self.embedded = open(&self.process, &self.clock, &self.entropy, &self.plan);
             match self.embedded.service().recover_chained() {
                 Err(_) if self.process.is_dead() => {}
@@ -466,7 +466,7 @@ fn open(process: &Arc<Process>, clock: &Clock, entropy: &Arc<dyn Entropy>, plan:
     }
 }
 
-fn environment(plan: &Plan) -> Environment {
+fn environment(plan: &Plan, process: &Arc<Process>) -> Environment {
     Environment {
         stretch: STRETCH,
         network: Network {
@@ -478,6 +478,7 @@ fn environment(plan: &Plan) -> Environment {
         },
         verify: if plan.verify { Verify::Always } else { Verify::Off },
         simulated: !plan.real_time,
+        intercept: Some(process.clone()),
         ..Environment::default()
     }
 }
