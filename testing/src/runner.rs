@@ -70,7 +70,13 @@ impl Runner {
         self.with(|plan| plan.config.arguments = arguments.into_iter().map(Into::into).collect())
     }
 
-    /// Any other setting that is frozen when an execution starts: limits, its timeout.
+    /// How long the execution may take, in whole seconds: without this a day, as everywhere.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        let seconds = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+        self.with(|plan| plan.config.execution_timeout_seconds = seconds)
+    }
+
+    /// Any other setting that is frozen when an execution starts: limits, files.
     pub fn configure(self, change: impl FnOnce(&mut ExecutionConfig)) -> Self {
         self.with(|plan| change(&mut plan.config))
     }

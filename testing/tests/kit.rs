@@ -1,7 +1,7 @@
 //! The testing kit, on workflows whose world it stands in for.
 
 use everstep_test::{
-    Crash, ErrorObject, Execution, ExecutionStatus, OperationStatus, Runner, Workflow, crash_everywhere, response,
+    Crash, ErrorObject, Execution, ExecutionStatus, OperationStatus, Runner, Warning, Workflow, crash_everywhere, response,
 };
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+const DAYS_366: Duration = Duration::from_secs(366 * 24 * 3600);
+
 fn workflow(path: &str) -> Workflow {
     Workflow::build(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path))
 }
 
 fn kit(case: &str) -> Runner {
-    Runner::new(&workflow("tests/guests/kit")).input(case)
+    Runner::new(&workflow("tests/guests/kit")).input(case).timeout(DAYS_366)
 }
 
 fn order(runner: Runner) -> Runner {
@@ -140,14 +142,18 @@ fn a_callback_is_completed_by_hand() {
     execution.operation("approval").assert_status(OperationStatus::Started);
     execution.crash().succeed_callback("approval", 7).run();
     execution.assert_result(json!({ "answer": 7 }));
-    says(&message(|| drop(execution.succeed_callback("approval", 8))), &["no open callback \"approval\""]);
+    says(&message(|| _ = execution.succeed_callback("approval", 8)), &["no open callback \"approval\""]);
 
-    let waits = message(|| drop(kit("approval").run()));
-    says(&waits, &["waits for callback approval", "`on_callback`", "ask", "RUNNING"]);
+    let waits = message(|| drop(kit("forgotten").run()));
+    says(&waits, &["waits for callback answer", "`on_callback`", "RUNNING"]);
+    let execution = kit("forgotten").start();
+    assert!(execution.warnings().is_empty());
+    let execution = kit("forgotten").on_callback("answer").succeed(()).run();
+    assert!(execution.warnings().contains(&Warning::CallbackWithoutTimeout), "{:?}", execution.warnings());
 }
 
 fn family(runner: Runner) -> Runner {
-    runner.input("family").workflow("year", &workflow("tests/guests/kit")).function("tax", |payload, tenant| {
+    runner.input("family").timeout(DAYS_366).workflow("year", &workflow("tests/guests/kit")).function("tax", |payload, tenant| {
         let net = payload["net"].as_u64().ok_or_else(|| ErrorObject::new("BadRequest", "no net"))?;
         Ok(json!({ "for": tenant, "tax": net / 5 }))
     })
@@ -273,7 +279,7 @@ fn a_failing_assertion_shows_the_timeline() {
     fails(&|| drop(execution.operation_at("charge", 1)), &["no operation 1"]);
     fails(&|| drop(execution.operation_by_id("9")), &["no operation with the id \"9\""]);
     fails(&|| drop(execution.operation_by_index(4)), &["no operation 4: 4 have begun"]);
-    fails(&|| drop(execution.operation("charge").result::<u32>()), &["the result of charge is no u32"]);
+    fails(&|| _ = execution.operation("charge").result::<u32>(), &["the result of charge is no u32"]);
     fails(&|| _ = execution.operation("charge").assert_attempts(2), &["charge began 1 attempts, not 2"]);
     fails(&|| _ = execution.operation("charge").assert_failed("E", ""), &["charge is SUCCEEDED, not FAILED"]);
     fails(&|| _ = execution.assert_status(ExecutionStatus::Failed), &["is SUCCEEDED, not FAILED"]);
@@ -312,4 +318,12 @@ fn operations_are_found_and_know_their_family() {
     assert_eq!(execution.operation_by_id(revenue.id()).name(), Some("revenue"));
     assert_eq!(execution.operation_by_index(0).attempts(), 2);
     assert!(execution.outline().ends_with(&["context totals".into(), "  step revenue".into()]));
+}
+
+#[test]
+fn a_workflow_that_is_not_the_same_twice_is_found() {
+    let execution = kit("leaky").run();
+    execution.assert_status(ExecutionStatus::Failed);
+    let said = execution.error().and_then(|error| error.message.clone()).unwrap_or_default();
+    says(&said, &["after-1", "after-0", "step bodies are not sealed"]);
 }

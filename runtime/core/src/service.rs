@@ -10,7 +10,10 @@
 //!
 //! The driver's part: call [`DurableService::invoke`] for executions that [`Store::due`] names and that it is not
 //! running itself, run what it answers, report with [`DurableService::complete_invocation`], and invoke again, at
-//! once or when [`Invoked::Waiting`] says. A driver that dies owes nothing: the next one finds all of it in the log.
+//! once or when [`Invoked::Waiting`] says. It sees to what an execution at rest invoked, which [`Waiting`] names: other
+//! executions, whose ends the service records itself, and plain functions, whose ends it reports with
+//! [`DurableService::complete_chained`]. A driver that dies owes nothing: the next one finds all of it in the log, with
+//! [`Store::due`] and [`DurableService::recover_chained`].
 
 mod callback;
 mod callback_id;
@@ -46,11 +49,12 @@ mod tests;
 pub use children::{Chained, ChainedOutcome};
 pub use description::Description;
 pub use execution::{Execution, Found, IllegalTransition};
-pub use functions::{Deployed, Functions, Target};
-pub use history::{HistoryEvent, Subject, history_of};
+pub use functions::{Deployed, Functions, Target, function_not_found};
+pub use history::{HistoryEvent, Subject, Warned, history_of, warnings_of};
 pub use invoke::{Invoked, Waiting};
 pub use start::{StartExecution, Started};
 
+pub use crate::protocol::FunctionName;
 use crate::protocol::{ExecutionArn, ServiceError, Timestamp};
 use crate::store::{ExecutionSummary, Filter, Store};
 use live::Slot;

@@ -4,7 +4,7 @@ use super::exit::Failure;
 use crate::embedded::{Embedded, FunctionCall, Functions};
 use crate::workflow::Source;
 use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionConfig, FunctionName};
-use everstep_core::service::{self, Deployed, Target};
+use everstep_core::service::{self, Deployed, Target, function_not_found};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -68,11 +68,11 @@ impl Workflows {
 impl service::Functions for Workflows {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
         let version = name.qualifier().unwrap_or(super::run::VERSION);
-        let found = self.sources.iter().position(|named| named.name == name.name() && named.version == version);
+        let found = self.sources.iter().position(|named| named.name == name.function() && named.version == version);
         let deployed = found.zip(self.deployed.get());
-        let Some((index, (components, config))) = deployed else { return Err(name.not_found()) };
+        let Some((index, (components, config))) = deployed else { return Err(function_not_found(name)) };
         Ok(Target::Durable(Deployed {
-            function: name.name().to_owned(),
+            function: name.function().to_owned(),
             version: version.to_owned(),
             component: components[index],
             config: config.clone(),

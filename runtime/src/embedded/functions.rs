@@ -22,7 +22,7 @@ pub struct FunctionCall {
     /// AWS's `TenantId`.
     pub tenant_id: Option<String>,
     /// JSON text.
-    pub payload: Option<String>,
+    pub payload: String,
 }
 
 /// There are none.
@@ -31,7 +31,7 @@ pub struct NoFunctions;
 
 impl service::Functions for NoFunctions {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        Err(name.not_found())
+        Err(service::function_not_found(name))
     }
 }
 

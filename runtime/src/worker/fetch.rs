@@ -150,8 +150,8 @@ pub(super) fn prepared(request: HttpRequest) -> Result<Request, HttpError> {
     Request::new(&request.method, &request.url, request.headers, request.body.into())
 }
 
-/// The step's result. `Err`: it is larger than a result may be.
-pub(super) fn encode(request: &Requested, response: &Response) -> Result<String, usize> {
+/// The step's result. `Err`: it has more than `most` bytes: this many.
+pub(super) fn encode(request: &Requested, response: &Response, most: u64) -> Result<String, usize> {
     let values = |list: &[(String, bytes::Bytes)]| {
         list.iter().map(|(name, value)| (name.clone(), Value::from(&value[..]))).collect()
     };
@@ -163,7 +163,7 @@ pub(super) fn encode(request: &Requested, response: &Response) -> Result<String,
         trailers: values(&response.trailers),
     };
     let text = serde_json::to_string(&exchange).unwrap_or_default();
-    if text.len() <= limits::OPERATION_PAYLOAD_BYTES { Ok(text) } else { Err(text.len()) }
+    if text.len() as u64 <= most { Ok(text) } else { Err(text.len()) }
 }
 
 /// The answer in a step's result; none if this is no such result.
@@ -234,12 +234,12 @@ mod tests {
             body: bytes::Bytes::from_static(b"\0\x80\xffbinary"),
             trailers: vec![("sum".into(), "7".into())],
         };
-        let back = decode(&encode(&requested, &response).expect("small")).expect("readable");
+        let back = decode(&encode(&requested, &response, 1 << 20).expect("small")).expect("readable");
         assert_eq!((back.status, back.body.as_slice()), (207, &response.body[..]));
         assert_eq!(back.headers, [("x".to_owned(), b"1".to_vec()), ("x".to_owned(), b"\xff\xfe".to_vec())]);
         assert_eq!(back.trailers, [("sum".to_owned(), b"7".to_vec())]);
         let large = Response { body: vec![b'"'; 600 << 10].into(), ..response };
-        assert!(encode(&requested, &large).is_err(), "what JSON makes of it counts");
+        assert!(encode(&requested, &large, 1 << 20).is_err(), "what JSON makes of it counts");
     }
 
     #[test]

@@ -27,18 +27,20 @@ pub(super) fn error_out(error: ErrorObject) -> durable::ErrorObject {
     }
 }
 
-pub(super) fn error_in(error: durable::ErrorObject) -> ErrorObject {
+/// `most`: [`ExecutionConfig::error_bytes`](everstep_core::protocol::ExecutionConfig).
+pub(super) fn error_in(error: durable::ErrorObject, most: u64) -> ErrorObject {
     let mut error = ErrorObject {
         error_type: Some(error.error_type).filter(|text| !text.is_empty()),
         message: Some(error.message),
         data: error.data,
         stack_trace: error.stack_trace,
     };
-    if error.size() > limits::ERROR_BYTES {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if error.size() > most {
         // An error too large to be recorded is still an error: what explains it most is kept.
         (error.data, error.stack_trace) = (None, Vec::new());
         for text in [&mut error.error_type, &mut error.message].into_iter().flatten() {
-            text.truncate(text.floor_char_boundary(limits::ERROR_BYTES / 4));
+            text.truncate(text.floor_char_boundary(most / 4));
         }
     }
     error

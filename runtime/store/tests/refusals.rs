@@ -113,6 +113,8 @@ fn due_and_listed_executions_follow_the_projections() {
     assert_eq!(list(Filter { function: Some("other".into()), ..Filter::default() }), "");
     let arn = store.find("order", "b").unwrap().unwrap().arn;
     assert_eq!(store.find_arn(&arn).unwrap().map(|found| found.key), Some(keys[1]));
+    assert_eq!(store.find_key(keys[1]).unwrap().map(|found| found.arn), Some(arn));
+    assert_eq!(store.find_key(everstep_core::store::ExecutionKey(i64::MAX)).unwrap(), None);
 }
 
 #[test]

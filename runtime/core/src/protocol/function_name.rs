@@ -1,6 +1,6 @@
 //! Names of functions as callers write them.
 
-use super::{ErrorObject, ExecutionArn, InvalidName, is_plain, limits};
+use super::{ExecutionArn, InvalidName, is_plain, limits};
 
 /// AWS's `NamespacedFunctionName`: `name`, `account:function:name` or an ARN, each with or without a `:qualifier`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,14 +9,14 @@ pub struct FunctionName {
     unqualified: String,
     region: Option<String>,
     account: Option<String>,
-    name: String,
+    function: String,
     qualifier: Option<String>,
 }
 
 impl FunctionName {
     /// The function itself: 1..256 characters of `[a-zA-Z0-9-_.]`.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn function(&self) -> &str {
+        &self.function
     }
 
     /// A version, `$LATEST` or an alias.
@@ -43,11 +43,6 @@ impl FunctionName {
     pub fn is_beside(&self, execution: &ExecutionArn) -> bool {
         self.region().is_none_or(|region| region == execution.region())
             && self.account().is_none_or(|account| account == execution.account())
-    }
-
-    /// AWS's error where there is no such function.
-    pub fn not_found(&self) -> ErrorObject {
-        ErrorObject::new("ResourceNotFoundException", format!("Function not found: {self}"))
     }
 }
 
@@ -99,7 +94,7 @@ fn parse(text: &str) -> Option<FunctionName> {
         unqualified: unqualified.to_owned(),
         region,
         account,
-        name: name.to_owned(),
+        function: name.to_owned(),
         qualifier: qualifier.map(str::to_owned),
     })
 }
@@ -148,7 +143,7 @@ mod tests {
             ),
         ] {
             let read = FunctionName::try_from(text).unwrap();
-            let parts = (read.region(), read.account(), read.name(), read.qualifier());
+            let parts = (read.region(), read.account(), read.function(), read.qualifier());
             assert_eq!(parts, (region, account, name, qualifier), "{text}");
             assert_eq!(read.to_string(), text);
         }

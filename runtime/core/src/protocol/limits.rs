@@ -5,15 +5,15 @@ pub const MAX_OPERATIONS: u32 = 3_000;
 /// Default of [`ExecutionConfig::log_bytes`](super::ExecutionConfig): AWS's quota page (100 MB of data written by an
 /// execution).
 pub const LOG_BYTES: u64 = 100 << 20;
-/// Payload of one operation, bytes (`OperationUpdate.Payload` but for EXECUTION): what a CALLBACK or a CHAINED_INVOKE
-/// may carry in any case, and a STEP or CONTEXT unless
-/// [`ExecutionConfig::payload_bytes`](super::ExecutionConfig) says otherwise.
+/// Payload of one operation, bytes (`OperationUpdate.Payload` for STEP, CONTEXT and the rest).
 pub const OPERATION_PAYLOAD_BYTES: usize = 1 << 20;
 /// Longest result of a CONTEXT that is recorded, bytes: where AWS's SDKs draw the line. A longer one is left out, since the
 /// context's body re-executes.
 pub const CONTEXT_RESULT_BYTES: usize = 256 << 10;
-/// Payload of an operation above which its execution warns, bytes: AWS's bound at launch, which its SDKs still go by.
-pub const LARGE_PAYLOAD_BYTES: usize = 256 << 10;
+/// Longest timeout of a callback, seconds (`CallbackOptions.TimeoutSeconds` and `HeartbeatTimeoutSeconds`).
+pub const MAX_CALLBACK_SECONDS: u32 = 99_999_999;
+/// Longest name of a function to invoke (`NamespacedFunctionName`) and longest tenant id, characters.
+pub const FUNCTION_NAME: usize = 256;
 /// Input and result of an execution, bytes (`OperationPayload`: 0..6,291,456).
 pub const EXECUTION_PAYLOAD_BYTES: usize = 6 << 20;
 /// All fields of one error together, bytes, unless [`ExecutionConfig::error_bytes`](super::ExecutionConfig) says
@@ -27,12 +27,10 @@ pub const EXECUTION_NAME: usize = 64;
 pub const OPERATION_ID: usize = 64;
 /// Longest wait, retry delay and execution timeout, seconds (366 days); the shortest is 1.
 pub const MAX_SECONDS: u32 = 31_622_400;
-/// Longest timeout and heartbeat timeout of a callback, seconds; 0: none.
-pub const MAX_CALLBACK_SECONDS: u32 = 99_999_999;
+/// Payload of an operation above which its execution warns, bytes: AWS's bound at launch, which its SDKs still go by.
+pub const LARGE_PAYLOAD_BYTES: usize = 256 << 10;
 /// How long a caller can wait for an execution that it starts synchronously, seconds.
 pub const SYNCHRONOUS_SECONDS: u32 = 900;
-/// Longest name of a function, qualifier and ARN included, and longest tenant id, characters.
-pub const FUNCTION_NAME: usize = 256;
 /// An execution timeout nobody chose, seconds: a day.
 pub const DEFAULT_EXECUTION_TIMEOUT: u32 = 86_400;
 /// Failed invocations at one log position after which the execution FAILS.

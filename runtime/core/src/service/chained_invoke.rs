@@ -13,6 +13,9 @@ use crate::protocol::{
 };
 use sha2::{Digest, Sha256};
 
+/// What a function that is not durable gets if it is given nothing.
+pub(super) const EMPTY_INPUT: &str = "{}";
+
 /// Applies a CHAINED_INVOKE's event.
 pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> Result<(), IllegalTransition> {
     use OperationStatus::{Failed, Started, Stopped, Succeeded, TimedOut};
@@ -79,7 +82,7 @@ pub(super) fn record(
             let child = child_arn(&caller, &update.id, &target.function, &target.version);
             (Some(target.version), Some(child.as_str().to_owned()), None, None)
         }
-        Ok(Target::Plain { version, .. }) => (Some(version), None, Some("{}"), None),
+        Ok(Target::Plain { version, .. }) => (Some(version), None, Some(EMPTY_INPUT), None),
         Err(error) => (None, None, None, Some(error)),
     };
     let id = update.id.clone();

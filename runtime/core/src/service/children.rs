@@ -5,7 +5,7 @@
 //! crash in between leaves what [`DurableService::chained`] completes, by the same code.
 
 use super::DurableService;
-use super::chained_invoke::derived;
+use super::chained_invoke::{EMPTY_INPUT, derived};
 use super::completion::bounded;
 use super::draft::Draft;
 use super::execution::{Execution, IllegalTransition};
@@ -41,8 +41,17 @@ pub enum Chained {
         /// AWS's `TenantId`.
         tenant_id: Option<String>,
         /// The payload.
-        input: Option<String>,
+        input: String,
     },
+}
+
+impl Chained {
+    /// The CHAINED_INVOKE.
+    pub fn operation(&self) -> &OperationId {
+        match self {
+            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
+        }
+    }
 }
 
 /// How what a CHAINED_INVOKE invoked has ended.
@@ -58,15 +67,6 @@ pub enum ChainedOutcome {
     Stopped(ErrorObject),
 }
 
-impl Chained {
-    /// The CHAINED_INVOKE.
-    pub fn operation(&self) -> &OperationId {
-        match self {
-            Self::Execution { operation, .. } | Self::Function { operation, .. } => operation,
-        }
-    }
-}
-
 impl DurableService {
     /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is
     /// has been started and the end of each that is closed was recorded. Of a closed execution there are none.
@@ -74,7 +74,8 @@ impl DurableService {
     /// Idempotent: what a crash or an error leaves undone, the next call does. The service calls it itself behind a
     /// checkpoint that begins a CHAINED_INVOKE and with every [`invoke`](Self::invoke).
     pub fn chained(&self, arn: &ExecutionArn) -> Result<Vec<Chained>, ServiceError> {
-        let (started, open) = self.look(arn, |execution| (execution.started.clone(), open(execution)))?;
+        let (started, open) =
+            self.look(arn, |execution| (execution.started.clone(), execution.open(OperationType::ChainedInvoke)))?;
         let mut chained = Vec::with_capacity(open.len());
         for invoke in open {
             let Some(details) = &invoke.chained_invoke else { continue };
@@ -83,10 +84,10 @@ impl DurableService {
                 let name = FunctionName::try_from(details.function.as_str());
                 chained.push(Chained::Function {
                     operation,
-                    function: name.map_or_else(|_| details.function.clone(), |name| name.name().to_owned()),
+                    function: name.map_or_else(|_| details.function.clone(), |name| name.function().to_owned()),
                     version: details.executed_version.clone().unwrap_or_default(),
                     tenant_id: details.tenant_id.clone(),
-                    input: details.input.clone(),
+                    input: details.input.clone().unwrap_or_else(|| EMPTY_INPUT.to_owned()),
                 });
                 continue;
             };
@@ -175,7 +176,7 @@ impl DurableService {
                 let name = name.qualified(version);
                 match functions::resolve(&*self.functions, &parent.arn(), &name)? {
                     Target::Durable(deployed) if deployed.version == version => Ok(deployed),
-                    _ => Err(name.not_found()),
+                    _ => Err(functions::function_not_found(&name)),
                 }
             });
         // It was there when the parent's row was written, and is not any more.
@@ -224,17 +225,6 @@ impl DurableService {
 }
 
 const INVALID: &str = "InvalidParameterValueException";
-
-/// Its CHAINED_INVOKEs that have not ended.
-pub(super) fn open(execution: &Execution) -> Vec<Arc<Operation>> {
-    if execution.outstanding == 0 || execution.status().is_terminal() {
-        return Vec::new();
-    }
-    let open = |operation: &&Arc<Operation>| {
-        operation.operation_type == OperationType::ChainedInvoke && operation.status == OperationStatus::Started
-    };
-    execution.operations().iter().filter(open).cloned().collect()
-}
 
 /// How an execution has ended, for who invoked it.
 pub(super) fn outcome_of(child: &Execution) -> Option<ChainedOutcome> {

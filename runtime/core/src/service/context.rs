@@ -32,6 +32,9 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
 /// Records a CONTEXT's update.
 pub(super) fn record(execution: &mut Execution, draft: &mut Draft, mut update: OperationUpdate) -> Result<(), Refusal> {
     let status = check_update(execution, &update)?.map(|context| context.status);
+    if update.result_omitted {
+        update.payload = None;
+    }
     match update.action {
         OperationAction::Start if status.is_some() => return Err("Cannot start a CONTEXT that already exist.".into()),
         OperationAction::Start => {}
@@ -53,8 +56,7 @@ pub(super) fn record(execution: &mut Execution, draft: &mut Draft, mut update: O
     let event = match update.action {
         OperationAction::Succeed => {
             let result_omitted = update.result_omitted;
-            let result = update.payload.filter(|_| !result_omitted);
-            Event::ContextSucceeded { id, result, replay_children, result_omitted }
+            Event::ContextSucceeded { id, result: update.payload, replay_children, result_omitted }
         }
         OperationAction::Fail => Event::ContextFailed { id, error: update.error.unwrap_or_default(), replay_children },
         _ => return Ok(()),

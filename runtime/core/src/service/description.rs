@@ -2,7 +2,7 @@
 
 use super::DurableService;
 use super::execution::Execution;
-use super::history::{HistoryEvent, history_of};
+use super::history::{HistoryEvent, Warned, history_of, warnings_of};
 use crate::protocol::{
     ErrorObject, ExecutionArn, ExecutionStarted, ExecutionStatus, Operation, ServiceError, Timestamp,
 };
@@ -62,6 +62,11 @@ impl DurableService {
     /// `GetDurableExecutionHistory`, whole.
     pub fn history(&self, arn: &ExecutionArn) -> Result<Vec<HistoryEvent>, ServiceError> {
         Ok(history_of(&self.store.load(self.summary(arn)?.key)?))
+    }
+
+    /// What the execution warned of so far.
+    pub fn warnings(&self, arn: &ExecutionArn) -> Result<Vec<Warned>, ServiceError> {
+        Ok(warnings_of(&self.store.load(self.summary(arn)?.key)?))
     }
 
     /// Looks at an execution without bringing it into memory.

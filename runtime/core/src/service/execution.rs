@@ -251,6 +251,17 @@ impl Execution {
         &self.operations
     }
 
+    /// Operations of a type that have not ended and are ended from outside, in start order; of a closed execution none.
+    pub(super) fn open(&self, operation_type: OperationType) -> Vec<Arc<Operation>> {
+        if self.outstanding == 0 || self.status.is_terminal() {
+            return Vec::new();
+        }
+        let open = |operation: &&Arc<Operation>| {
+            operation.operation_type == operation_type && operation.status == OperationStatus::Started
+        };
+        self.operations.iter().filter(open).cloned().collect()
+    }
+
     /// Where the execution stands.
     pub fn status(&self) -> ExecutionStatus {
         self.status

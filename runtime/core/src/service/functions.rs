@@ -8,10 +8,11 @@ use std::sync::Arc;
 /// The functions that there are.
 pub trait Functions: Send + Sync {
     /// The function of that name and qualifier. Asked when a CHAINED_INVOKE is recorded, and again, with the version it
-    /// was resolved to, when its execution is started: a numbered version has to mean the same for ever.
+    /// was resolved to, when its execution is started: a numbered version has to mean the same for ever. Called with
+    /// the execution locked: it must not call the service.
     ///
     /// # Errors
-    /// What the CHAINED_INVOKE fails with: [`FunctionName::not_found`] if there is no such function or version.
+    /// What the CHAINED_INVOKE fails with: [`function_not_found`] if there is no such function or version.
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject>;
 }
 
@@ -43,12 +44,17 @@ pub struct Deployed {
     pub config: ExecutionConfig,
 }
 
+/// AWS's error where there is no such function or version.
+pub fn function_not_found(name: &FunctionName) -> ErrorObject {
+    ErrorObject::new("ResourceNotFoundException", format!("Function not found: {name}"))
+}
+
 /// No functions at all.
 pub(super) struct NoFunctions;
 
 impl Functions for NoFunctions {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        Err(name.not_found())
+        Err(function_not_found(name))
     }
 }
 

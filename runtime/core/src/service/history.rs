@@ -2,7 +2,7 @@
 
 use super::execution::operation_id;
 use super::operation::shown_sub_type;
-use crate::protocol::{Event, OperationId, OperationType, Timestamp, Transition};
+use crate::protocol::{Event, OperationId, OperationType, Timestamp, Transition, Warning};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,6 +16,17 @@ pub struct HistoryEvent {
     /// What happened.
     pub event: Event,
     /// What it happened to; the log says it only where that began. None: an invocation.
+    pub subject: Option<Arc<Subject>>,
+}
+
+/// Something that an execution warned of. No event of AWS's history: it is told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warned {
+    /// When.
+    pub at: Timestamp,
+    /// Of what; its text says what to do about it.
+    pub warning: Warning,
+    /// The operation that gave reason for it, if one did.
     pub subject: Option<Arc<Subject>>,
 }
 
@@ -36,7 +47,24 @@ pub struct Subject {
 
 /// The history that a log tells, in order.
 pub fn history_of(log: &[Transition]) -> Vec<HistoryEvent> {
-    let mut history = Vec::with_capacity(log.iter().map(|row| row.events.len()).sum());
+    told(log, Event::in_history)
+}
+
+/// What the execution of a log warned of, each once, in order.
+pub fn warnings_of(log: &[Transition]) -> Vec<Warned> {
+    let warned = told(log, |event| matches!(event, Event::Warned { .. })).into_iter();
+    let warned = warned.filter_map(|HistoryEvent { at, event, subject, .. }| match event {
+        Event::Warned { warning, operation } => {
+            Some(Warned { at, warning, subject: subject.filter(|_| operation.is_some()) })
+        }
+        _ => None,
+    });
+    warned.collect()
+}
+
+/// The wanted events of a log, with what each is about.
+fn told(log: &[Transition], wanted: impl Fn(&Event) -> bool) -> Vec<HistoryEvent> {
+    let mut history = Vec::new();
     let mut operations: BTreeMap<&OperationId, Arc<Subject>> = BTreeMap::new();
     let mut execution = None;
     for row in log {
@@ -54,10 +82,10 @@ pub fn history_of(log: &[Transition]) -> Vec<HistoryEvent> {
                     _ => execution.clone(),
                 },
             };
-            if event.in_history() {
+            if wanted(event) {
                 history.push(HistoryEvent { event_id, at: row.at, event: event.clone(), subject });
-                event_id += 1;
             }
+            event_id += u64::from(event.in_history());
         }
     }
     history
@@ -101,7 +129,7 @@ impl HistoryEvent {
     }
 }
 
-/// AWS's `EventType`; for the event that AWS's history does not have, our name.
+/// AWS's `EventType`; for events that AWS's history does not have, our name.
 pub(super) fn event_type(event: &Event) -> &'static str {
     match event {
         Event::ExecutionStarted(_) => "ExecutionStarted",

@@ -1,7 +1,7 @@
 //! An invocation begins, if there is something to do.
 
 use super::DurableService;
-use super::children::{self, Chained};
+use super::children::Chained;
 use super::draft::Draft;
 use super::execution::Execution;
 use super::invocations::{Phase, lost_error, lost_request_id};
@@ -9,8 +9,7 @@ use super::live::{Held, Running};
 use super::token::Token;
 use super::{timers, uuid};
 use crate::protocol::{
-    Cause, Event, ExecutionArn, ExecutionStatus, Invocation, Operation, OperationStatus, OperationType, ServiceError,
-    Timestamp,
+    Cause, Event, ExecutionArn, ExecutionStatus, Invocation, Operation, OperationType, ServiceError, Timestamp,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,14 +25,14 @@ pub enum Invoked {
     Closed(ExecutionStatus),
 }
 
-/// What an execution that has nothing to do waits for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What an execution at rest waits for.
+#[derive(Clone, Debug, Default)]
 pub struct Waiting {
     /// Ask again then. None: until an outside event.
     pub until: Option<Timestamp>,
-    /// Open CHAINED_INVOKEs, in the order they began: see to them.
+    /// Its open CHAINED_INVOKEs, which have to be seen to: see [`chained`](DurableService::chained).
     pub invokes: Vec<Chained>,
-    /// Open CALLBACKs, in the order they began.
+    /// Its open CALLBACKs, which somebody outside completes.
     pub callbacks: Vec<Arc<Operation>>,
 }
 
@@ -44,8 +43,9 @@ impl DurableService {
     ///
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.
     pub fn invoke(&self, arn: &ExecutionArn) -> Result<Invoked, ServiceError> {
-        let chains =
-            |held: &mut Held<'_>| Ok(held.slot.execution.as_ref().is_some_and(|it| !children::open(it).is_empty()));
+        let chains = |held: &mut Held<'_>| {
+            Ok(held.slot.execution.as_ref().is_some_and(|it| !it.open(OperationType::ChainedInvoke).is_empty()))
+        };
         let invokes = if self.if_open(arn, chains)?.unwrap_or(false) { self.chained(arn)? } else { Vec::new() };
         match self.if_open(arn, |held| self.invoke_held(held))? {
             Ok(Invoked::Waiting(waiting)) => Ok(Invoked::Waiting(Waiting { invokes, ..waiting })),
@@ -82,9 +82,9 @@ impl DurableService {
             _ => None,
         };
         if until.is_some() && slot.running.is_none() {
-            let callbacks = open_callbacks(execution);
+            let callbacks = execution.open(OperationType::Callback);
             self.forget(held);
-            return Ok(Invoked::Waiting(Waiting { until, invokes: Vec::new(), callbacks }));
+            return Ok(Invoked::Waiting(Waiting { until, callbacks, ..Waiting::default() }));
         }
         let invocation = self.run(arn_of(execution), execution, now);
         slot.running = Some(invocation.1);
@@ -146,11 +146,4 @@ impl DurableService {
 
 fn arn_of(execution: &Execution) -> ExecutionArn {
     execution.started.arn()
-}
-
-fn open_callbacks(execution: &Execution) -> Vec<Arc<Operation>> {
-    let open = |operation: &&Arc<Operation>| {
-        operation.operation_type == OperationType::Callback && operation.status == OperationStatus::Started
-    };
-    execution.operations().iter().filter(open).cloned().collect()
 }

@@ -124,9 +124,39 @@ impl DurableService {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an execution into memory that was just created.
-    pub(super) fn insert(&self, arn: ExecutionArn, slot: Slot) {
-        self.map().insert(arn, Arc::new(Mutex::new(slot)));
+    /// Creates an execution, with this first row, and keeps it in memory. Whoever finds it in the store at once waits
+    /// here for it, and does not take it for one whose host has died.
+    ///
+    /// [`StoreError::Conflict`]: its name is taken.
+    pub(super) fn create_held(&self, first: &Transition, mut execution: Execution) -> Result<(), StoreError> {
+        let arn = execution.started.arn();
+        let shared = Arc::new(Mutex::new(Slot::new(execution.key, None, true)));
+        let mut slot = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let mut map = self.map();
+            let Some(other) = map.get(&arn).cloned() else {
+                map.insert(arn.clone(), shared.clone());
+                break;
+            };
+            drop(map);
+            // Somebody is just creating it, or has; unless that failed, or it was forgotten since.
+            if !other.lock().unwrap_or_else(PoisonError::into_inner).dropped {
+                return Err(StoreError::Conflict(format!("{arn} exists")));
+            }
+        }
+        let created = self.store.create(first, execution.projection());
+        match created {
+            Ok(key) => {
+                execution.key = key;
+                (slot.key, slot.execution) = (key, Some(execution));
+                Ok(())
+            }
+            Err(error) => {
+                slot.dropped = true;
+                self.map().remove(&arn);
+                Err(error)
+            }
+        }
     }
 
     /// Runs `work` on the execution if this process holds it; its state is as the log has it. If that was its end, it

@@ -1,7 +1,6 @@
 //! `Invoke` of a durable function: an execution begins.
 
 use super::execution::Execution;
-use super::live::Slot;
 use super::{DurableService, uuid};
 use crate::protocol::limits;
 use crate::protocol::{
@@ -97,10 +96,7 @@ impl DurableService {
             journal: None,
             client_token: None,
         };
-        let mut execution = Execution::begin(crate::store::ExecutionKey(0), &first)?;
-        execution.key = self.store.create(&first, execution.projection())?;
-        self.insert(started.arn(), Slot::new(execution.key, Some(execution), true));
-        Ok(())
+        self.create_held(&first, Execution::begin(crate::store::ExecutionKey(0), &first)?)
     }
 
     fn repeated(

@@ -1,5 +1,7 @@
 //! The service on a store in memory, with a clock that stands until it is moved.
 
+mod callbacks;
+mod chained_invokes;
 mod concurrency;
 mod fold;
 mod histories;
@@ -7,6 +9,7 @@ mod invocations;
 mod refusals;
 mod simulation;
 mod tokens;
+mod warnings;
 
 use super::*;
 use crate::protocol::*;
@@ -49,12 +52,17 @@ pub(super) enum Failure {
 pub(super) struct FaultyStore {
     memory: MemoryStore,
     next: Mutex<Option<Failure>>,
+    /// Appends that work before the one that fails.
+    good: AtomicU64,
+    /// Nothing can be created.
+    no_create: Mutex<bool>,
     projections: AtomicU64,
 }
 
 impl Store for FaultyStore {
     fn append(&self, append: Append) -> Result<(), StoreError> {
-        let failure = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let good = self.good.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |good| good.checked_sub(1)).is_ok();
+        let failure = self.next.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| !good);
         if failure != Some(Failure::Before) {
             self.projections.fetch_add(u64::from(append.projection.is_some()), Ordering::Relaxed);
             self.memory.append(append)?;
@@ -72,6 +80,9 @@ impl Store for FaultyStore {
         self.memory.component(digest)
     }
     fn create(&self, first: &Transition, projection: Projection) -> Result<ExecutionKey, StoreError> {
+        if *self.no_create.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(StoreError::Unavailable("the disk is full".into()));
+        }
         self.memory.create(first, projection)
     }
     fn load(&self, execution: ExecutionKey) -> Result<Vec<Transition>, StoreError> {
@@ -97,7 +108,19 @@ impl Store for FaultyStore {
     }
 }
 
+/// The functions that there are, by name and qualifier.
+#[derive(Default)]
+pub(super) struct Registry(Mutex<BTreeMap<(String, String), Target>>);
+
+impl Functions for Registry {
+    fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
+        let key = (name.function().to_owned(), name.qualifier().unwrap_or("$LATEST").to_owned());
+        self.0.lock().unwrap().get(&key).cloned().ok_or_else(|| function_not_found(name))
+    }
+}
+
 pub(super) struct World {
+    registry: Arc<Registry>,
     store: Arc<FaultyStore>,
     clock: Arc<ManualClock>,
     entropy: Arc<Counter>,
@@ -109,14 +132,17 @@ impl World {
         let store = Arc::new(FaultyStore::default());
         let clock = Arc::new(ManualClock(AtomicI64::new(EPOCH)));
         let entropy = Arc::new(Counter(AtomicU64::new(1)));
+        let registry = Arc::new(Registry::default());
         let service = DurableService::new(store.clone(), clock.clone(), entropy.clone());
-        Self { store, clock, entropy, service }
+        let service = service.with_functions(registry.clone());
+        Self { registry, store, clock, entropy, service }
     }
 
     /// The process dies, and another one opens the store.
     pub(super) fn crash(&mut self) {
         self.store.memory.reopen();
-        self.service = DurableService::new(self.store.clone(), self.clock.clone(), self.entropy.clone());
+        let service = DurableService::new(self.store.clone(), self.clock.clone(), self.entropy.clone());
+        self.service = service.with_functions(self.registry.clone());
     }
 
     pub(super) fn pass_seconds(&self, seconds: i64) {
@@ -125,6 +151,21 @@ impl World {
 
     pub(super) fn fail_next(&self, failure: Failure) {
         *self.store.next.lock().unwrap() = Some(failure);
+    }
+
+    /// There is a function of that name and qualifier.
+    pub(super) fn deploy(&self, qualifier: &str, target: Target) {
+        let name = match &target {
+            Target::Durable(deployed) => deployed.function.clone(),
+            Target::Plain { function, .. } => function.clone(),
+        };
+        self.registry.0.lock().unwrap().insert((name, qualifier.into()), target);
+    }
+
+    /// So many appends work, and the next one fails.
+    pub(super) fn fail_after(&self, good: u64) {
+        self.store.good.store(good, Ordering::Relaxed);
+        self.fail_next(Failure::Before);
     }
 
     pub(super) fn start(&self, name: &str) -> ExecutionArn {

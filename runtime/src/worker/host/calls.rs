@@ -90,7 +90,7 @@ impl Host for WorkflowHost {
     }
 
     fn end_context(&mut self, context: u64, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
-        let outcome = outcome.map_err(error_in);
+        let outcome = outcome.map_err(|error| error_in(error, self.started.config.error_bytes));
         let entry = self.calls.call(Call::EndContext).word(context);
         match &outcome {
             Ok(result) => entry.word(1).optional(result.as_deref()),
@@ -187,12 +187,12 @@ impl Host for WorkflowHost {
         }
         self.start_attempt(operation);
         let update = match self.with_stubbed_error(outcome) {
-            StepOutcome::Succeed(Some(result)) if result.len() > limits::OPERATION_PAYLOAD_BYTES => {
+            StepOutcome::Succeed(Some(result)) if result.len() as u64 > self.started.config.payload_bytes => {
                 // The attempt happened: better a recorded failure than a refused checkpoint that loses it.
                 let message = format!(
                     "the step's result has {} bytes; at most {} are allowed: store it in the step and return a reference",
                     result.len(),
-                    limits::OPERATION_PAYLOAD_BYTES
+                    self.started.config.payload_bytes
                 );
                 let error = ErrorObject::new("StepResultTooLarge", message);
                 OperationUpdate { error: Some(error), ..self.update(operation, OperationAction::Fail) }
@@ -200,15 +200,16 @@ impl Host for WorkflowHost {
             StepOutcome::Succeed(result) => {
                 OperationUpdate { payload: result, ..self.update(operation, OperationAction::Succeed) }
             }
-            StepOutcome::Fail(error) => {
-                OperationUpdate { error: Some(error_in(error)), ..self.update(operation, OperationAction::Fail) }
-            }
+            StepOutcome::Fail(error) => OperationUpdate {
+                error: Some(error_in(error, self.started.config.error_bytes)),
+                ..self.update(operation, OperationAction::Fail)
+            },
             StepOutcome::Retry(retry) => {
                 check_seconds(retry.delay_seconds)?;
                 let mut update = self.update(operation, OperationAction::Retry);
                 update.seconds = Some(retry.delay_seconds);
                 match retry.reason {
-                    RetryReason::Error(error) => update.error = Some(error_in(error)),
+                    RetryReason::Error(error) => update.error = Some(error_in(error, self.started.config.error_bytes)),
                     RetryReason::State(state) => update.payload = state,
                 }
                 update
@@ -245,7 +246,7 @@ impl Host for WorkflowHost {
     }
 
     fn finish(&mut self, outcome: Result<Option<String>, durable::ErrorObject>) -> Result<(), Stop> {
-        let outcome = outcome.map_err(error_in);
+        let outcome = outcome.map_err(|error| error_in(error, self.started.config.error_bytes));
         // What came before; how it ends is compared in full when it has ended.
         self.check_journal()?;
         let entry = self.calls.call(Call::Finish);

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const AT_ONCE: usize = 128;
 /// Bytes of the bodies of all requests that are not over.
 const BODIES: usize = 64 << 20;
+/// Bytes of the body of one answer, since many are in memory at a time.
+const ANSWER: usize = 8 << 20;
 /// Of one attempt, unless the workflow says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest that a workflow may ask for, as long as a Lambda invocation.
@@ -169,7 +171,7 @@ impl WorkflowHost {
         let request = fetch::prepared(request).map(|request| Request {
             timeout,
             redirects: options.redirects,
-            max_response_bytes: limits::OPERATION_PAYLOAD_BYTES,
+            max_response_bytes: ANSWER.min(usize::try_from(self.started.config.payload_bytes).unwrap_or(ANSWER)),
             ..request
         });
         self.begun[number as usize - 1].fetch =
@@ -311,7 +313,8 @@ impl WorkflowHost {
             return self.retry(number, delay, error);
         }
         let Some(fetch) = &self.begun[number as usize - 1].fetch else { return };
-        match fetch::encode(&fetch.requested, &response) {
+        let most = self.started.config.payload_bytes;
+        match fetch::encode(&fetch.requested, &response, most) {
             Ok(result) => {
                 self.fetches.forget(number);
                 self.start_attempt(number);
@@ -320,9 +323,8 @@ impl WorkflowHost {
             }
             Err(bytes) => {
                 let message = format!(
-                    "the answer takes {bytes} bytes in the log; at most {} are allowed: make the request inside a \
-                     step, store the answer there and return a reference",
-                    limits::OPERATION_PAYLOAD_BYTES
+                    "the answer takes {bytes} bytes in the log; at most {most} are allowed: make the request inside a \
+                     step, store the answer there and return a reference"
                 );
                 let error = self.failure(number, "HTTP-response-body-size", message);
                 self.attempt_failed(number, error, false);

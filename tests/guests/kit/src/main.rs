@@ -21,6 +21,10 @@ enum Case {
     Picky,
     /// A wait of a year.
     Year,
+    /// A callback that nobody completes.
+    Forgotten,
+    /// Without the SDK: what a body leaves behind decides what comes next.
+    Leaky,
 }
 
 type Answer = Result<Value, durable::BoxError>;
@@ -32,6 +36,8 @@ async fn handler(case: Case, ctx: durable::DurableContext) -> Answer {
         Case::Shop => shop(ctx).await,
         Case::Careful => careful(ctx).await,
         Case::Picky => picky(ctx).await,
+        Case::Forgotten => Ok(ctx.create_callback::<Value>().name("answer").await?.result().await?),
+        Case::Leaky => unreachable!("it does without the SDK"),
         Case::Year => {
             ctx.wait(Duration::from_secs(365 * 24 * 3600)).name("hibernate").await?;
             Ok(json!("spring"))
@@ -83,6 +89,30 @@ async fn picky(ctx: durable::DurableContext) -> Answer {
     Ok(picked)
 }
 
+mod unsealed {
+    wit_bindgen::generate!({ path: "../../../wit", world: "workflow" });
+    pub(super) use everstep::workflow::durable::*;
+}
+
+fn leaky() {
+    let options = |name: String| {
+        let semantics = unsealed::StepSemantics::AtLeastOncePerRetry;
+        unsealed::StepOptions { name: Some(name), semantics }
+    };
+    let mut left_behind = 0;
+    for _ in 0..2 {
+        unsealed::begin_step(0, &options(format!("after-{left_behind}")));
+        while let unsealed::Event::Run(run) = unsealed::next_unsealed() {
+            left_behind += 1;
+            unsealed::end(run.operation, &unsealed::StepOutcome::Succeed(None));
+        }
+    }
+    unsealed::finish(Ok(None));
+}
+
 fn main() {
-    durable::run(handler)
+    match unsealed::input().as_deref() {
+        Some("\"leaky\"") => leaky(),
+        _ => durable::run(handler),
+    }
 }

@@ -164,6 +164,48 @@ fn what_an_execution_writes_is_limited() {
     assert_eq!(status, ExecutionStatus::Succeeded);
 }
 
+#[test]
+fn payloads_and_errors_have_bounds_of_their_own() {
+    let world = World::new();
+    let config = ExecutionConfig { payload_bytes: 10, error_bytes: 20, ..Default::default() };
+    let arn = world.service.start(StartExecution { config, ..request("e") }).unwrap().arn().clone();
+    let mut worker = world.run(&arn);
+    let payload = |update, bytes| OperationUpdate { payload: Some("x".repeat(bytes)), ..update };
+    let error = |update, bytes| OperationUpdate { error: Some(ErrorObject::new("", "x".repeat(bytes))), ..update };
+    let state = |bytes| payload(OperationUpdate { error: None, ..retry("1", 1) }, bytes);
+    for (update, message) in [
+        (succeed("1", &"x".repeat(11)), "STEP payload size must be less than or equal to 10 bytes."),
+        (state(11), "STEP payload size must be less than or equal to 10 bytes."),
+        (payload(context("1", Succeed), 11), "CONTEXT payload size must be less than or equal to 10 bytes."),
+        (error(fail("1"), 21), "Error object size must be less than or equal to 20 bytes."),
+        (error(retry("1", 1), 21), "Error object size must be less than or equal to 20 bytes."),
+    ] {
+        assert_eq!(worker.refused(vec![update]), message);
+    }
+    worker.checkpoint(vec![state(10), payload(context("2", Succeed), 10), error(fail("3"), 20)]).unwrap();
+    worker.end(InvocationOutput::Failed(ErrorObject::new("E", "x".repeat(20))));
+    let left_out = "an error of 21 bytes was left out: an error may have 20 bytes";
+    assert_eq!(world.service.describe(&arn).unwrap().error, Some(ErrorObject::new("E", left_out)));
+
+    // By default the log's bound is the only one.
+    let world = World::new();
+    let mut worker = world.begin();
+    worker.checkpoint(vec![payload(succeed("1", ""), 5 << 20)]).unwrap();
+    let message = worker.refused(vec![payload(succeed("2", ""), (100 << 20) - (5 << 20))]);
+    assert!(message.starts_with("Storage limit exceeded"), "{message}");
+}
+
+#[test]
+fn a_context_s_result_that_is_left_out() {
+    let world = World::new();
+    let mut worker = world.begin();
+    let end = OperationUpdate { result_omitted: true, payload: Some("x".into()), ..context("1", Succeed) };
+    let changed = worker.checkpoint(vec![end]).unwrap();
+    assert_eq!((&changed[0].result, changed[0].result_omitted), (&None, true));
+    let json = world.service.history(&worker.arn).unwrap()[2].to_json();
+    assert_eq!(json["ContextSucceededDetails"], serde_json::json!({ "Result": { "Truncated": true } }));
+}
+
 /// Bounds that were not there when it started are none, or those that held then.
 #[test]
 fn an_execution_keeps_the_bounds_that_it_started_under() {
