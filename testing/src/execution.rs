@@ -218,6 +218,12 @@ impl Execution {
         self.world.crashes()
     }
 
+    /// Instances that workflows ran in, without those that verified an invocation: one an invocation, or with
+    /// [`replay_everything`](crate::Runner::replay_everything) one for each event that they were handed.
+    pub fn instances(&self) -> u64 {
+        self.world.counted().instances
+    }
+
     /// The execution as its log has it now; stays as it is when the execution goes on.
     pub fn recording(&self) -> Recording {
         self.recording.clone()

@@ -34,6 +34,8 @@ pub(crate) struct Counted {
     pub(crate) commits: u64,
     pub(crate) bodies: u64,
     pub(crate) deliveries: u64,
+    /// Instances that workflows ran in, without those that verify.
+    pub(crate) instances: u64,
 }
 
 impl World {
@@ -206,6 +208,8 @@ impl Intercept for Process {
     }
 
     fn replays_everything(&self) -> bool {
+        // Asked once an instance.
+        self.world.fate().counted.instances += 1;
         self.plan.replay_everything
     }
 }
@@ -222,11 +226,11 @@ impl Registered {
 
 impl service::Functions for Registered {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        let function = name.name().to_owned();
+        let function = name.function().to_owned();
         // An alias stands for the newest.
         let number = |qualifier: &&str| qualifier.bytes().all(|byte| byte.is_ascii_digit());
         let version = name.qualifier().filter(number).unwrap_or("$LATEST").to_owned();
-        match self.find(&function).ok_or_else(|| name.not_found())? {
+        match self.find(&function).ok_or_else(|| service::function_not_found(name))? {
             Function::Plain(_) => Ok(Target::Plain { function, version }),
             Function::Durable(workflow) => Ok(Target::Durable(Deployed {
                 function,
@@ -243,8 +247,8 @@ impl Functions for Registered {
         let Some(Function::Plain(function)) = self.find(&call.function) else {
             return Err(ErrorObject::new("ResourceNotFoundException", format!("no function {}", call.function)));
         };
-        let payload = call.payload.as_deref().map_or(Ok(serde_json::Value::Null), serde_json::from_str);
-        let payload = payload.map_err(|error| ErrorObject::new("InvalidRequestContentException", error.to_string()))?;
+        let payload = serde_json::from_str(&call.payload)
+            .map_err(|error| ErrorObject::new("InvalidRequestContentException", error.to_string()))?;
         function(payload, call.tenant_id.as_deref()).map(|result| Some(result.to_string()))
     }
 }

@@ -1,6 +1,6 @@
 //! The workflow that is tested.
 
-use everstep::workflow::{Source, native_code_cache};
+use everstep::workflow::{Source, SourceError, native_code_cache};
 use everstep_sandbox::Sandbox;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,22 +22,19 @@ impl Workflow {
     /// If it does not build; what the compiler says goes to stderr.
     #[track_caller]
     pub fn build(path: impl AsRef<Path>) -> Self {
-        static BUILT: Mutex<BTreeMap<PathBuf, Workflow>> = Mutex::new(BTreeMap::new());
+        static BUILT: Mutex<BTreeMap<PathBuf, Result<Workflow, SourceError>>> = Mutex::new(BTreeMap::new());
         let path = path.as_ref();
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        // A build that panicked has left nothing behind.
-        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(workflow) = built.get(&key) {
-            return workflow.clone();
-        }
-        let workflow = Source::at(path).and_then(|source| {
+        let build = || {
+            let source = Source::at(path)?;
             let function = source.function()?;
             Ok(Self::from_bytes(&function, source.component()?))
-        });
-        match workflow {
-            Ok(workflow) => built.entry(key).or_insert(workflow).clone(),
-            Err(error) => panic!("{error}"),
-        }
+        };
+        let built = {
+            let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+            built.entry(key).or_insert_with(build).clone()
+        };
+        built.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A component that is at hand.

@@ -1,7 +1,8 @@
 //! The testing kit, on workflows whose world it stands in for.
 
 use everstep_test::{
-    Crash, ErrorObject, Execution, ExecutionStatus, OperationStatus, Runner, Warning, Workflow, crash_everywhere, response,
+    Crash, ErrorObject, Execution, ExecutionStatus, OperationStatus, Runner, Warning, Workflow, crash_everywhere,
+    response,
 };
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -153,10 +154,13 @@ fn a_callback_is_completed_by_hand() {
 }
 
 fn family(runner: Runner) -> Runner {
-    runner.input("family").timeout(DAYS_366).workflow("year", &workflow("tests/guests/kit")).function("tax", |payload, tenant| {
-        let net = payload["net"].as_u64().ok_or_else(|| ErrorObject::new("BadRequest", "no net"))?;
-        Ok(json!({ "for": tenant, "tax": net / 5 }))
-    })
+    runner.input("family").timeout(DAYS_366).workflow("year", &workflow("tests/guests/kit")).function(
+        "tax",
+        |payload, tenant| {
+            let net = payload["net"].as_u64().ok_or_else(|| ErrorObject::new("BadRequest", "no net"))?;
+            Ok(json!({ "for": tenant, "tax": net / 5 }))
+        },
+    )
 }
 
 #[test]
@@ -263,6 +267,8 @@ fn replaying_everything_changes_nothing() {
         let (plain, replayed) = (run().run(), run().replay_everything().run());
         assert_eq!(history(&plain), history(&replayed), "{example}");
         assert_eq!(plain.stdout(), replayed.stdout(), "{example}: what a replay repeats is not told");
+        assert_eq!(plain.instances(), 2, "{example}: before the wait and after it");
+        assert!(replayed.instances() > 3, "{example}: {}", replayed.instances());
     }
 }
 

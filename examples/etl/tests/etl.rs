@@ -17,7 +17,8 @@ fn sales(runner: Runner) -> Execution {
 fn every_region_is_loaded_and_added_up() {
     let execution = sales(Runner::new(&workflow()));
     let report: Value = execution.result();
-    let regions: Vec<&str> = report["regions"].as_array().into_iter().flatten().filter_map(|it| it["region"].as_str()).collect();
+    let regions: Vec<&str> =
+        report["regions"].as_array().into_iter().flatten().filter_map(|it| it["region"].as_str()).collect();
     assert!(regions.len() > 1 && regions.is_sorted(), "{regions:?}");
     for region in &regions {
         execution.operation(&format!("load-{}", region.to_lowercase())).assert_succeeded().assert_attempts(2);

@@ -90,7 +90,8 @@ async fn picky(ctx: durable::DurableContext) -> Answer {
 }
 
 mod unsealed {
-    wit_bindgen::generate!({ path: "../../../wit", world: "workflow" });
+    // The SDK has bindings of the same world.
+    wit_bindgen::generate!({ path: "../../../wit", world: "workflow", type_section_suffix: "unsealed" });
     pub(super) use everstep::workflow::durable::*;
 }
 
