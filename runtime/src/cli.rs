@@ -15,9 +15,9 @@ mod new;
 mod progress;
 mod run;
 mod show;
-mod workflow;
 
 pub use exit::Exit;
+pub use show::timeline;
 
 use clap::{Parser, Subcommand};
 use exit::Failure;

@@ -11,6 +11,7 @@ mod fetch;
 mod files;
 mod guest_values;
 mod host;
+mod intercept;
 mod journal;
 mod random;
 mod recorded;
@@ -19,6 +20,7 @@ mod verification;
 
 pub(crate) use divergence::shows_as_itself;
 pub use divergence::{Diverged, Divergence};
+pub use intercept::{Intercept, Intercepted, Place};
 pub use replay::ReplayError;
 pub use verification::FinalMemory;
 
@@ -102,6 +104,8 @@ pub struct Environment {
     pub verify: Verify,
     /// Step bodies draw randomness that follows from the seed, and sub-second sleeps take no time: for tests.
     pub simulated: bool,
+    /// What stands in the place of step bodies and HTTP servers, and where the process dies: for tests.
+    pub intercept: Option<Arc<dyn Intercept>>,
 }
 
 impl Default for Environment {
@@ -112,6 +116,7 @@ impl Default for Environment {
             directories: Arc::default(),
             verify: Verify::default(),
             simulated: false,
+            intercept: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where executions are kept, and where native code is cached.
 
 use super::exit::Failure;
+use crate::workflow::native_code_cache;
 use everstep_sandbox::Sandbox;
 use everstep_store::{Options, SqliteStore};
 use std::path::PathBuf;
@@ -26,12 +27,8 @@ impl Database {
     }
 }
 
-/// A sandbox that caches native code in the user's cache directory (`EVERSTEP_CACHE_DIR`, `XDG_CACHE_HOME/everstep`,
-/// `~/.cache/everstep`); without any of them it compiles every time.
+/// A sandbox that caches native code where [`native_code_cache`] says.
 pub(crate) fn sandbox() -> Result<Sandbox, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let directory = set("EVERSTEP_CACHE_DIR")
-        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("everstep")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/everstep")));
-    Sandbox::new(directory).map_err(|error| Failure::unavailable(format!("the sandbox cannot start: {error}")))
+    Sandbox::new(native_code_cache())
+        .map_err(|error| Failure::unavailable(format!("the sandbox cannot start: {error}")))
 }

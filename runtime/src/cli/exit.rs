@@ -1,6 +1,7 @@
 //! What a command ends with.
 
 use crate::embedded::DriveError;
+use crate::workflow::SourceError;
 use everstep_core::protocol::ServiceError;
 use everstep_core::store::StoreError;
 use std::fmt::Display;
@@ -64,6 +65,15 @@ impl From<ServiceError> for Failure {
         match error {
             ServiceError::Store(error) => error.into(),
             refused => Self::wrong(refused),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Wrong(message) => Self::wrong(message),
+            SourceError::Unavailable(message) => Self::unavailable(message),
         }
     }
 }

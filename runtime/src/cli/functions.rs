@@ -1,8 +1,8 @@
 //! The functions that a workflow run from the command line can invoke.
 
 use super::exit::Failure;
-use super::workflow::Source;
 use crate::embedded::{Embedded, FunctionCall, Functions};
+use crate::workflow::Source;
 use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionConfig, FunctionName};
 use everstep_core::service::{self, Deployed, Target, function_not_found};
 use std::path::PathBuf;

@@ -6,9 +6,9 @@ use super::files::Files;
 use super::functions::{Named, Workflows};
 use super::input::payload;
 use super::progress::{Format, Progress};
-use super::workflow::Source;
 use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
 use crate::worker::{Environment, Observer, Verify};
+use crate::workflow::Source;
 use everstep_core::protocol::{
     ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed, Warning,
 };
@@ -179,6 +179,7 @@ impl Run {
                 VerifyMode::Off => Verify::Off,
             },
             simulated: self.simulate.is_some(),
+            intercept: None,
         }
     }
 

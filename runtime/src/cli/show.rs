@@ -84,6 +84,12 @@ impl Record {
     }
 }
 
+/// What a log tells, as `everstep show` shows it: a head, and the operations as a tree. At most `width` columns wide
+/// (from 60 on), but for the ARN. `Err`: the log does not fold.
+pub fn timeline(log: &[Transition], width: usize) -> Result<String, StoreError> {
+    Ok(text::render(&Record::of(ExecutionKey(0), log)?, width))
+}
+
 impl Show {
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
         let store = self.database.read()?;

@@ -8,7 +8,7 @@ use super::guest_values::{check_name, outcome_of};
 use super::journal::{Call, HostCalls};
 use super::random::{BodyRandom, WorkflowRandom};
 use super::recorded::Recorded;
-use super::{Backend, Environment, Observer};
+use super::{Backend, Environment, Observer, Place};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{
     ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, Operation, OperationId, OperationStatus,
@@ -26,6 +26,7 @@ mod calls;
 mod checkpoints;
 mod comparison;
 mod fetches;
+mod intercepted;
 mod outside;
 
 use fetches::{Fetch, Fetches};
@@ -115,6 +116,12 @@ pub(crate) struct WorkflowHost {
     pub(crate) halt: Option<Halt>,
     /// The attempt whose body is open, with its number.
     body: Option<(u64, u32)>,
+    /// What a test has that attempt fail with.
+    stubbed_error: Option<ErrorObject>,
+    /// Events handed to the guest.
+    handed_over: u64,
+    /// After so many, a fresh instance goes on.
+    handed_over_at_most: u64,
 }
 
 impl WorkflowHost {
@@ -127,7 +134,8 @@ impl WorkflowHost {
         let mode = Mode::Live { backend, token: invocation.checkpoint_token };
         let recorded = Recorded::new(invocation.operations);
         let emitted = invocation.journals.last().map_or(0, |journal| journal.calls);
-        Self::new(
+        let handed_over = invocation.journals.last().map_or(0, |journal| journal.delivered);
+        let mut host = Self::new(
             mode,
             invocation.arn,
             invocation.started,
@@ -137,19 +145,23 @@ impl WorkflowHost {
             emitted,
             environment,
             observer,
-        )
+        );
+        host.replay_everything_after(handed_over);
+        host
     }
 
     /// The same invocation in a fresh instance: it repeats what is recorded and goes on live. Requests under way stay
     /// under way.
     pub(crate) fn afresh(before: Self) -> Self {
         let emitted = before.journal().calls;
+        let handed_over = before.handed_over;
         let operations = before.recorded.operations().to_vec();
         let Self { mode, arn, started, started_at, environment, observer, checkpoints, fetches, .. } = before;
         let recorded = Recorded::new(operations);
         let mut host = Self::new(mode, arn, started, started_at, recorded, checkpoints, emitted, environment, observer);
         host.stdout_is_result = before.stdout_is_result;
         host.fetches = fetches.carried_over();
+        host.replay_everything_after(handed_over);
         host
     }
 
@@ -226,6 +238,9 @@ impl WorkflowHost {
             stderr_tail: Vec::new(),
             halt: None,
             body: None,
+            stubbed_error: None,
+            handed_over: 0,
+            handed_over_at_most: u64::MAX,
         }
     }
 
@@ -369,16 +384,21 @@ impl WorkflowHost {
                 };
                 return Err(self.diverged(divergence));
             }
+            if self.is_spent() {
+                return Err(self.go_on_afresh());
+            }
             if operation.ended_event != Some(event) {
                 return self.deliver_start(event, number).map(Some);
             }
             let mut outcome = outcome_of(operation);
             let ended_at = operation.ended_at.unwrap_or(self.started_at);
+            let status = operation.status;
             if matches!(self.mode, Mode::Live { .. }) {
                 hit(Failpoint::BeforeDelivery);
+                self.outlive(Place::Delivery, number, 0)?;
             }
             self.clock.advance_to(ended_at);
-            let entry = self.calls.call(Call::Completed).word(number).word(operation.status as u64);
+            let entry = self.calls.call(Call::Completed).word(number).word(status as u64);
             match &outcome {
                 Outcome::Succeeded(result) => entry.optional(result.as_deref()),
                 Outcome::Failed(error) | Outcome::TimedOut(error) | Outcome::Stopped(error) => {
@@ -386,6 +406,7 @@ impl WorkflowHost {
                 }
             };
             self.recorded.delivered(event);
+            self.handed_over += 1;
             self.runnable.remove(&number);
             self.check_journal()?;
             if let (Outcome::Succeeded(recorded), true) =
@@ -407,10 +428,12 @@ impl WorkflowHost {
         let value = callback.callback_id.clone();
         if matches!(self.mode, Mode::Live { .. }) {
             hit(Failpoint::BeforeDelivery);
+            self.outlive(Place::Delivery, number, 0)?;
         }
         self.clock.advance_to(started_at);
         self.calls.call(Call::Started).word(number).text(&value);
         self.recorded.delivered(event);
+        self.handed_over += 1;
         self.check_journal()?;
         Ok(Event::Started(durable::Started { operation: number, value }))
     }

@@ -1,6 +1,7 @@
 //! Blocking outside step bodies: what a program without the SDK waits with. A sleep is a durable timer; an HTTP request
 //! is a step; whichever ends first in the order of the log wakes the guest.
 
+use super::super::Place;
 use super::super::fetch;
 use super::super::guest_values::{check_seconds, outcome_of};
 use super::super::journal::Call;
@@ -42,6 +43,10 @@ impl WorkflowHost {
                 return Err(Stop::Suspend);
             }
             self.send_fetches()?;
+            if self.environment.intercept.is_some() && !fetches.is_empty() && self.flush()? {
+                // What a test answers is there at once: it comes before any deadline.
+                continue;
+            }
             if self.fetches.any_under_way() {
                 let patience = asleep_until.filter(|_| !self.environment.simulated);
                 if self.flush()? || self.await_fetches(patience)? {
@@ -114,7 +119,14 @@ impl WorkflowHost {
             return Ok(None);
         };
         let id = self.begun[number as usize - 1].id.clone();
+        if self.is_spent() {
+            return Err(self.go_on_afresh());
+        }
         let outcome = self.recorded.get(&id).map(outcome_of);
+        if matches!(self.mode, Mode::Live { .. }) {
+            self.outlive(Place::Delivery, number, 0)?;
+        }
+        self.handed_over += 1;
         if let Some(ended_at) = self.recorded.take_end(&id) {
             self.clock.advance_to(ended_at);
         }

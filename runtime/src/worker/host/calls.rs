@@ -1,5 +1,6 @@
 //! What each of the guest's calls does: `everstep:workflow/durable`, and the parts of WASI that depend on the log.
 
+use super::super::Place;
 use super::super::divergence::Divergence;
 use super::super::guest_values::{check_seconds, check_sub_type, error_in, quoted};
 use super::super::journal::Call;
@@ -167,7 +168,9 @@ impl Host for WorkflowHost {
                 self.flush()?;
             }
             self.runnable.remove(&number);
-            return Ok(self.open_body(number, interrupted));
+            if let Some(event) = self.open_attempt(number, interrupted)? {
+                return Ok(event);
+            }
         }
     }
 
@@ -180,9 +183,11 @@ impl Host for WorkflowHost {
         if self.halt.is_some() {
             return Err(Stop::Host);
         }
-        self.body = None;
+        if let Some((_, attempt)) = self.body.take() {
+            self.outlive(Place::Body, operation, attempt)?;
+        }
         self.start_attempt(operation);
-        let update = match outcome {
+        let update = match self.with_stubbed_error(outcome) {
             StepOutcome::Succeed(Some(result)) if result.len() as u64 > self.started.config.payload_bytes => {
                 // The attempt happened: better a recorded failure than a refused checkpoint that loses it.
                 let message = format!(

@@ -236,6 +236,10 @@ impl WorkflowHost {
             let request = begun.fetch.as_ref().map(|fetch| fetch.request.clone());
             match request {
                 Some(Ok(request)) => {
+                    if let Some(answer) = self.stubbed_answer(number, &request) {
+                        self.fetch_ended(number, answer);
+                        continue;
+                    }
                     let arrivals = self.fetches.sender();
                     // If nobody listens any more, the run is over.
                     let done = move |result| drop(arrivals.send((number, result)));

@@ -1,15 +1,26 @@
 //! From what a user points at to a component's bytes: a `.wasm` file as it is, a crate by building it, anything else by
 //! its own `build` script.
 
-use super::exit::Failure;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const TARGET: &str = "wasm32-wasip2";
 const SCRIPT: &str = "build";
 
+/// Why there is no component.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// What the path leads to is no workflow, or does not build.
+    #[error("{0}")]
+    Wrong(String),
+    /// This machine cannot build workflows.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// What `everstep run PATH` was pointed at.
-pub(crate) enum Source {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
     /// A component.
     Component(PathBuf),
     /// A crate with a binary.
@@ -20,7 +31,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Looks at the path; reads nothing yet.
-    pub(crate) fn at(path: &Path) -> Result<Self, Failure> {
+    pub fn at(path: &Path) -> Result<Self, SourceError> {
         if path.is_dir() {
             if path.join("Cargo.toml").is_file() {
                 return Ok(Self::Crate(path.to_owned()));
@@ -28,7 +39,7 @@ impl Source {
             if path.join(SCRIPT).is_file() {
                 return Ok(Self::Scripted(path.to_owned()));
             }
-            return Err(Failure::wrong(format!(
+            return Err(SourceError::Wrong(format!(
                 "{} is a directory without a Cargo.toml or a `build` script; give a workflow crate or a .wasm component \
                  (`everstep new NAME` makes a crate)",
                 path.display()
@@ -37,14 +48,14 @@ impl Source {
         if path.is_file() {
             return Ok(Self::Component(path.to_owned()));
         }
-        Err(Failure::wrong(format!(
+        Err(SourceError::Wrong(format!(
             "there is nothing at {}; give a workflow crate or a .wasm component",
             path.display()
         )))
     }
 
     /// The function's name: the crate's, the file's or the directory's, with what an ARN does not allow replaced by `-`.
-    pub(crate) fn function(&self) -> Result<String, Failure> {
+    pub fn function(&self) -> Result<String, SourceError> {
         let name = match self {
             Self::Component(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Crate(path) => package_name(&canonical(path)?)?,
@@ -54,49 +65,49 @@ impl Source {
         Ok(name.chars().take(64).map(plain).collect())
     }
 
-    /// The component's bytes; builds it first.
-    pub(crate) fn component(&self) -> Result<Vec<u8>, Failure> {
+    /// The component's bytes; builds it first, with what the compiler says on stderr.
+    pub fn component(&self) -> Result<Vec<u8>, SourceError> {
         let path = match self {
             Self::Component(path) => path.clone(),
             Self::Crate(path) => build(path)?,
             Self::Scripted(path) => run_script(path)?,
         };
-        std::fs::read(&path).map_err(|error| Failure::wrong(format!("{} cannot be read: {error}", path.display())))
+        std::fs::read(&path).map_err(|error| SourceError::Wrong(format!("{} cannot be read: {error}", path.display())))
     }
 
     /// As people call it.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         match self {
             Self::Component(path) | Self::Crate(path) | Self::Scripted(path) => path,
         }
     }
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, Failure> {
-    path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))
+fn canonical(path: &Path) -> Result<PathBuf, SourceError> {
+    path.canonicalize().map_err(|error| SourceError::Wrong(format!("{}: {error}", path.display())))
 }
 
 /// Runs `./build` in the directory. The last line that it prints to stdout is the component's path.
-fn run_script(directory: &Path) -> Result<PathBuf, Failure> {
+fn run_script(directory: &Path) -> Result<PathBuf, SourceError> {
     let directory = canonical(directory)?;
     let script = directory.join(SCRIPT);
     let output = Command::new(&script).current_dir(&directory).stderr(Stdio::inherit()).output().map_err(|error| {
-        Failure::wrong(format!("{} cannot be run: {error}; make it executable with `chmod +x`", script.display()))
+        SourceError::Wrong(format!("{} cannot be run: {error}; make it executable with `chmod +x`", script.display()))
     })?;
     if !output.status.success() {
-        return Err(Failure::wrong(format!("{} failed with {}; see above", script.display(), output.status)));
+        return Err(SourceError::Wrong(format!("{} failed with {}; see above", script.display(), output.status)));
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     match printed.lines().last().map(str::trim) {
         Some(path) if !path.is_empty() => Ok(directory.join(path)),
-        _ => Err(Failure::wrong(format!(
+        _ => Err(SourceError::Wrong(format!(
             "{} printed nothing; its last line has to be the path of the component it built",
             script.display()
         ))),
     }
 }
 
-fn package_name(directory: &Path) -> Result<String, Failure> {
+fn package_name(directory: &Path) -> Result<String, SourceError> {
     let manifest = directory.join("Cargo.toml");
     let output = Command::new("cargo")
         .args(["metadata", "--no-deps", "--format-version=1", "--offline", "--manifest-path"])
@@ -105,21 +116,23 @@ fn package_name(directory: &Path) -> Result<String, Failure> {
         .output()
         .map_err(no_cargo)?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .map_err(|_| Failure::wrong(format!("cargo cannot read {}; see above", manifest.display())))?;
+        .map_err(|_| SourceError::Wrong(format!("cargo cannot read {}; see above", manifest.display())))?;
     let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     packages
         .iter()
         .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
         .and_then(|package| package["name"].as_str().map(str::to_owned))
-        .ok_or_else(|| Failure::wrong(format!("{} describes no package; give a workflow crate", manifest.display())))
+        .ok_or_else(|| {
+            SourceError::Wrong(format!("{} describes no package; give a workflow crate", manifest.display()))
+        })
 }
 
-fn no_cargo(error: std::io::Error) -> Failure {
-    Failure::unavailable(format!("cargo cannot be run: {error}; install Rust, or give a built .wasm component"))
+fn no_cargo(error: std::io::Error) -> SourceError {
+    SourceError::Unavailable(format!("cargo cannot be run: {error}; install Rust, or give a built .wasm component"))
 }
 
 /// Builds the crate's binary for [`TARGET`], in release mode.
-fn build(directory: &Path) -> Result<PathBuf, Failure> {
+fn build(directory: &Path) -> Result<PathBuf, SourceError> {
     ensure_target()?;
     let output = Command::new("cargo")
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
@@ -128,7 +141,7 @@ fn build(directory: &Path) -> Result<PathBuf, Failure> {
         .output()
         .map_err(no_cargo)?;
     if !output.status.success() {
-        return Err(Failure::wrong(format!("{} does not build; see above", directory.display())));
+        return Err(SourceError::Wrong(format!("{} does not build; see above", directory.display())));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let built: Vec<PathBuf> = messages
@@ -139,11 +152,11 @@ fn build(directory: &Path) -> Result<PathBuf, Failure> {
         .collect();
     match built.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::wrong(format!(
+        [] => Err(SourceError::Wrong(format!(
             "{} builds no program; a workflow is a binary crate with a `fn main`",
             directory.display()
         ))),
-        several => Err(Failure::wrong(format!(
+        several => Err(SourceError::Wrong(format!(
             "{} builds {} programs; give one of the .wasm files: {}",
             directory.display(),
             several.len(),
@@ -153,7 +166,7 @@ fn build(directory: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A `rust-toolchain.toml` alone does not add a target everywhere, so we do.
-fn ensure_target() -> Result<(), Failure> {
+fn ensure_target() -> Result<(), SourceError> {
     let there = || {
         let output = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
         let directory = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
@@ -170,5 +183,16 @@ fn ensure_target() -> Result<(), Failure> {
     if added.is_ok_and(|status| status.success()) && there().is_some() {
         return Ok(());
     }
-    Err(Failure::unavailable(format!("the Rust target {TARGET} is missing; add it with `rustup target add {TARGET}`")))
+    Err(SourceError::Unavailable(format!(
+        "the Rust target {TARGET} is missing; add it with `rustup target add {TARGET}`"
+    )))
+}
+
+/// Where native code is cached: `EVERSTEP_CACHE_DIR`, `XDG_CACHE_HOME/everstep` or `~/.cache/everstep`; without any of
+/// them it is compiled every time.
+pub fn native_code_cache() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("EVERSTEP_CACHE_DIR")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("everstep")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/everstep")))
 }
