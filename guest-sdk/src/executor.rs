@@ -184,7 +184,7 @@ impl Operation {
 
     /// `take` what was delivered, or be woken by the next delivery.
     fn poll<T>(&self, context: &mut Context<'_>, take: impl FnOnce(&mut Pending) -> Option<T>) -> Poll<T> {
-        refuse_misplaced("awaited");
+        refuse_misplaced(Misplaced::Awaited);
         EXECUTOR.with(|executor| {
             let mut pending = executor.pending.borrow_mut();
             let Some(operation) = pending.get_mut(&self.id) else { return Poll::Pending };
@@ -225,22 +225,33 @@ pub(crate) fn in_body() -> bool {
     EXECUTOR.with(|executor| executor.in_body.get())
 }
 
-/// Durable operations do not nest in steps, and belong to a handler that runs.
+/// Durable operations belong to a handler that runs, and do not nest in steps. What is begun inside a step's body the host
+/// refuses by itself; what is awaited there would never come.
 ///
 /// # Panics
 ///
-/// If called inside a step's body, or after the handler returned.
-pub(crate) fn refuse_misplaced(what: &str) {
+/// If called after the handler returned.
+pub(crate) fn refuse_misplaced(what: Misplaced) {
     let over = EXECUTOR.with(|executor| executor.over.get());
     assert!(
         !over,
-        "a durable operation was {what} after the workflow's end: await everything before the handler returns"
+        "a durable operation was {} after the workflow's end: await everything before the handler returns",
+        match what {
+            Misplaced::Begun => "begun",
+            Misplaced::Awaited => "awaited",
+        }
     );
-    assert!(
-        !in_body(),
-        "a durable operation was {what} inside a step's body: durable operations do not nest in steps; \
-         group them with run_in_child_context, or move this one out of the step"
-    );
+    if in_body() && what == Misplaced::Awaited {
+        // Does not return: the host ends the execution and says why.
+        crate::bindings::next(0);
+    }
+}
+
+/// What was done in the wrong place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misplaced {
+    Begun,
+    Awaited,
 }
 
 struct Flag(AtomicBool);

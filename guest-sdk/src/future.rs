@@ -73,7 +73,7 @@ struct Join<O> {
 
 impl<O> Join<O> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<O, OperationError>> {
-        executor::refuse_misplaced("awaited");
+        executor::refuse_misplaced(executor::Misplaced::Awaited);
         match self.result.take() {
             Some(result) => Poll::Ready(result),
             None => {

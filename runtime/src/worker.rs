@@ -216,16 +216,17 @@ impl Worker {
         };
         // What the service or the machine decided, no replay of the guest can repeat.
         let decided = !matches!(ended, Ended::Stopped(Stop::Host));
-        let refused = matches!(ended, Ended::Stopped(Stop::Refused(_)));
+        let refused = matches!(ended, Ended::Stopped(Stop::Refused(_) | Stop::Misused(_)));
         let memory = FinalMemory { memory, from: memory_from };
         let mut host = own(host);
         let mut output = conclude(ended, &backtrace, &mut host)?;
         // What is not sealed, only a replay can vouch for.
-        let verify = if host.unsealed {
-            // What was refused between `end` and the next event, a replay cannot repeat: there is no such stretch in it.
-            !refused
+        let verify = if refused && (host.unsealed || host.in_body()) {
+            // What was refused inside a body, or between `end` and the next event, a replay cannot repeat: there is no
+            // such stretch in it.
+            false
         } else {
-            self.environment.verify == Verify::Always
+            host.unsealed || self.environment.verify == Verify::Always
         };
         if decided
             && verify
@@ -285,7 +286,7 @@ fn conclude(
     let output = match ended {
         Ended::Stopped(Stop::Suspend) => return Ok(Ok(InvocationOutput::Pending)),
         Ended::Stopped(Stop::Host | Stop::Afresh) => return halted(host, backtrace),
-        Ended::Stopped(Stop::Refused(text)) => InvocationOutput::Failed(ErrorObject {
+        Ended::Stopped(Stop::Refused(text) | Stop::Misused(text)) => InvocationOutput::Failed(ErrorObject {
             stack_trace: backtrace.lines(),
             ..ErrorObject::new("WorkflowError", text)
         }),

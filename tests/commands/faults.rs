@@ -122,9 +122,39 @@ fn a_fault_in_a_step_is_an_interrupted_attempt() {
     sees(ends.of("panic_in_step_always"), &interrupted(3), 6);
     sees(ends.of("recursion_in_step_always"), &interrupted(3), 6);
     sees(ends.of("allocation_in_step_always"), &interrupted(3), 6);
-    sees(ends.of("operation_in_step"), &interrupted(1), 2);
-    sees(ends.of("future_in_step"), &interrupted(1), 2);
     sees(ends.of("stuck_step"), &interrupted(1), 2);
+}
+
+/// Each at the call that is wrong, in words that say what to do; nothing of it is retried.
+#[test]
+fn misuse_is_an_error_that_says_so() {
+    let place = Place::new();
+    let ends = Ends::new(&place);
+    let refused = |case: &str, words: &[&str]| fails(ends.of(case), "WorkflowError", words, 1);
+    let nesting = "inside a step's body: durable operations do not nest in steps; use run_in_child_context";
+    refused("operation_in_step", &["`begin-wait` was called", nesting]);
+    refused("step_in_step", &["`begin-step` was called", nesting]);
+    refused("future_in_step", &[nesting]);
+    refused("name_too_long", &["operation name \"nnn", "give 1..256 printable ASCII characters"]);
+    refused("name_not_printable", &["operation name \"caf\u{e9}\"", "give 1..256 printable ASCII characters"]);
+    refused("after_its_context", &["context 1 has ended: nothing can be begun in it", "before its body returns"]);
+    refused("input_too_large", &["the input for function \"f:1\" has 1048579 bytes and may have 1048576"]);
+    refused("no_function_s_name", &["function \"no name\" is not allowed: give 1..256 letters"]);
+    let after = ["a durable operation was begun after the workflow's end", "before the handler returns"];
+    fails(ends.of("after_the_end"), "WorkflowPanicked", &after, 2);
+
+    let seen = |case: &str, kind: &str| {
+        let (end, invocations) = ends.of(case);
+        assert_eq!(
+            (end.as_ref().map(|seen| seen["kind"].as_str()), invocations),
+            (Ok(Some(kind)), 1),
+            "{case}: {end:?}"
+        );
+    };
+    seen("wait_of_zero", "of no time at all: give at least a second, or leave the wait out");
+    seen("wait_of_two_years", "longer than 366 days (31,622,400 seconds): wait several times");
+    seen("unserializable_input", "serialization failed");
+    seen("nobody_at_once", "invalid configuration");
 }
 
 #[test]

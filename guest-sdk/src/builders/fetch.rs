@@ -81,7 +81,7 @@ impl FetchBuilder {
     }
 
     fn begin(self) -> Operation {
-        executor::refuse_misplaced("begun");
+        executor::refuse_misplaced(executor::Misplaced::Begun);
         let again = match self.semantics {
             Some(semantics) => semantics == StepSemantics::AtLeastOncePerRetry,
             None => self.request.is_idempotent(),

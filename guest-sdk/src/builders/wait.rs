@@ -42,7 +42,7 @@ impl WaitBuilder {
     }
 
     fn begin(self) -> Result<Operation, OperationError> {
-        executor::refuse_misplaced("begun");
+        executor::refuse_misplaced(executor::Misplaced::Begun);
         let seconds = whole_seconds(self.duration);
         let wrong = match self.duration {
             Duration::ZERO => Some(WaitErrorKind::Zero),

@@ -186,7 +186,7 @@ impl GuestState {
             ))));
         }
         if self.in_body() {
-            return Err(stop(Stop::Refused(format!(
+            return Err(stop(Stop::Misused(format!(
                 "`{function}` was called inside a step's body: durable operations do not nest in steps; \
                  use run_in_child_context to group them"
             ))));

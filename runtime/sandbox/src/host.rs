@@ -26,6 +26,10 @@ pub enum Stop {
     /// The guest did something no workflow may do; it would do it on every replay: the execution fails with this text.
     #[error("{0}")]
     Refused(String),
+    /// A step's body did something no body may do; its workflow is wrong, and no further attempt would do better: the
+    /// execution fails with this text.
+    #[error("{0}")]
+    Misused(String),
     /// A step's body has ended and left its instance in a state that cannot be put back: go on in a fresh one, which
     /// replays what is recorded by now.
     #[error("the run goes on in a fresh instance")]

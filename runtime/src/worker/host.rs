@@ -478,6 +478,11 @@ impl WorkflowHost {
         Event::Run(durable::Run { operation: number, attempt, interrupted, state })
     }
 
+    /// Whether a step's body runs.
+    pub(crate) fn in_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// `next` handed out an attempt, but its body could not be sealed and never ran.
     pub(crate) fn body_never_opened(&mut self) {
         self.body = None;

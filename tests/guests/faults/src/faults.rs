@@ -39,16 +39,6 @@ pub(crate) async fn run(input: &Input, ctx: &DurableContext) -> Result<Option<Va
         "retries_exhausted" => retries_exhausted(ctx).await,
         "at_most_once" => at_most_once(ctx, input.address.clone(), false).await,
         "at_most_once_then_panic" => at_most_once(ctx, input.address.clone(), true).await,
-        "operation_in_step" => {
-            let inner = ctx.clone();
-            let step = ctx.step(move |_| async move { Ok(inner.wait(Duration::from_secs(1)).await?) }).name("nesting");
-            outcome(step.retry_strategy(|_, _| RetryDecision::Stop).await)
-        }
-        "future_in_step" => {
-            let outer = ctx.wait(Duration::from_secs(1)).spawn();
-            let step = ctx.step(move |_| async move { Ok(outer.await?) }).name("nesting");
-            outcome(step.retry_strategy(|_, _| RetryDecision::Stop).await)
-        }
         "stuck_step" => {
             let step = ctx.step(|_| async {
                 std::future::pending::<()>().await;

@@ -3,6 +3,7 @@
 
 mod effects;
 mod faults;
+mod misuse;
 mod operations;
 
 use everstep_sdk as durable;
@@ -22,6 +23,9 @@ async fn handler(input: Input, ctx: durable::DurableContext) -> Result<Value, du
         return Ok(seen);
     }
     if let Some(seen) = operations::run(&input, &ctx).await? {
+        return Ok(seen);
+    }
+    if let Some(seen) = misuse::run(&input, &ctx).await? {
         return Ok(seen);
     }
     match effects::run(&input, &ctx).await? {
