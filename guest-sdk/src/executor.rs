@@ -23,6 +23,8 @@ struct Executor {
     woken: Arc<Mutex<VecDeque<u64>>>,
     pending: RefCell<BTreeMap<u64, Pending>>,
     in_body: Cell<bool>,
+    /// The handler has returned.
+    over: Cell<bool>,
 }
 
 struct Task {
@@ -79,6 +81,7 @@ pub(crate) fn abort(task: u64) {
 
 /// Runs `main` and everything it spawns until `main` is done, then drops what is left.
 pub(crate) fn drive<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+    EXECUTOR.with(|executor| executor.over.set(false));
     let result = Rc::new(RefCell::new(None));
     let slot = Rc::clone(&result);
     spawn(async move {
@@ -90,6 +93,7 @@ pub(crate) fn drive<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
             poll_task(task);
             let done = result.borrow_mut().take();
             if let Some(value) = done {
+                EXECUTOR.with(|executor| executor.over.set(true));
                 drop(EXECUTOR.with(|executor| executor.tasks.take()));
                 return value;
             }
@@ -180,7 +184,7 @@ impl Operation {
 
     /// `take` what was delivered, or be woken by the next delivery.
     fn poll<T>(&self, context: &mut Context<'_>, take: impl FnOnce(&mut Pending) -> Option<T>) -> Poll<T> {
-        refuse_in_body("awaited");
+        refuse_misplaced("awaited");
         EXECUTOR.with(|executor| {
             let mut pending = executor.pending.borrow_mut();
             let Some(operation) = pending.get_mut(&self.id) else { return Poll::Pending };
@@ -221,12 +225,17 @@ pub(crate) fn in_body() -> bool {
     EXECUTOR.with(|executor| executor.in_body.get())
 }
 
-/// Durable operations do not nest in steps.
+/// Durable operations do not nest in steps, and belong to a handler that runs.
 ///
 /// # Panics
 ///
-/// If called inside a step's body.
-pub(crate) fn refuse_in_body(what: &str) {
+/// If called inside a step's body, or after the handler returned.
+pub(crate) fn refuse_misplaced(what: &str) {
+    let over = EXECUTOR.with(|executor| executor.over.get());
+    assert!(
+        !over,
+        "a durable operation was {what} after the workflow's end: await everything before the handler returns"
+    );
     assert!(
         !in_body(),
         "a durable operation was {what} inside a step's body: durable operations do not nest in steps; \

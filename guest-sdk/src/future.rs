@@ -73,7 +73,7 @@ struct Join<O> {
 
 impl<O> Join<O> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<O, OperationError>> {
-        executor::refuse_in_body("awaited");
+        executor::refuse_misplaced("awaited");
         match self.result.take() {
             Some(result) => Poll::Ready(result),
             None => {

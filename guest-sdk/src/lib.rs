@@ -75,9 +75,9 @@
 //! * Files and sockets that it opens it should close in the reverse order, as Rust drops variables. After a body that does
 //!   not, the workflow goes on in a fresh instance, which costs a replay.
 //!
-//! A body that panics or exits is an interrupted attempt: the retry strategy decides about it, as about an error. A
-//! body whose process is killed runs again as the same attempt, unless [its semantics](StepSemantics) are at most once:
-//! then it is interrupted as well. Elsewhere a panic fails the execution.
+//! A body that panics is an interrupted attempt: the retry strategy decides about it, as about an error. A body that
+//! exits, or whose process is killed, runs again as the same attempt, unless [its semantics](StepSemantics) are at most
+//! once: then it is interrupted as well. Elsewhere a panic fails the execution.
 //!
 //! # Many at once
 //!

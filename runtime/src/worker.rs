@@ -307,7 +307,7 @@ fn conclude(
                 if trap.body.is_none() {
                     host.body_never_opened();
                 }
-                if let Err(stop) = host.flush_interrupted() {
+                if let Err(stop) = host.flush_interrupted(trap.exited) {
                     tracing::debug!(%stop, "the interrupted attempt could not be recorded");
                     return halted(host, backtrace);
                 }

@@ -20,6 +20,7 @@ pub fn guest(name: &str) -> PathBuf {
             "order",
             "sleepy",
             "etl",
+            "conformance",
             "guest-chaos",
             "guest-contract",
             "guest-escape",
@@ -56,7 +57,7 @@ pub fn component(name: &str) -> PathBuf {
 }
 
 /// Where cargo builds: this test program lies in `target/debug/deps`.
-fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
     program.ancestors().nth(3).expect("target/debug/deps/program").to_owned()
 }

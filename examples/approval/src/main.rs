@@ -36,8 +36,7 @@ struct Outcome {
 }
 
 async fn handler(request: Request, ctx: durable::DurableContext) -> Result<Outcome, durable::BoxError> {
-    let callback =
-        ctx.create_callback::<Decision>().name("decision").timeout(DEADLINE).heartbeat(UNTOUCHED).await?;
+    let callback = ctx.create_callback::<Decision>().name("decision").timeout(DEADLINE).heartbeat(UNTOUCHED).await?;
 
     let (id, purpose, amount) = (callback.callback_id().to_owned(), request.purpose.clone(), request.amount);
     ctx.step(move |step| async move {

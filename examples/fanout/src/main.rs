@@ -1,7 +1,7 @@
 //! Fan-out: a thumbnail of each of many images, a bounded number at a time; a few may fail.
 
-use durable::builders::map_parallel::CompletionConfig;
 use durable::builders::RetryStrategyConfig;
+use durable::builders::map_parallel::CompletionConfig;
 use everstep_sdk as durable;
 use serde::{Deserialize, Serialize};
 

@@ -49,11 +49,7 @@ async fn handler(trip: Trip, ctx: durable::DurableContext) -> Result<Booked, dur
     Ok(Booked { status: "cancelled", confirmations: Vec::new(), undone, reason })
 }
 
-async fn book(
-    ctx: &durable::DurableContext,
-    part: &str,
-    trip: &Trip,
-) -> Result<String, durable::OperationError> {
+async fn book(ctx: &durable::DurableContext, part: &str, trip: &Trip) -> Result<String, durable::OperationError> {
     let (what, who) = (part.to_owned(), trip.traveller.clone());
     let sold_out = trip.sold_out.contains(&what);
     ctx.step(move |_| async move {
@@ -85,11 +81,7 @@ async fn charge(ctx: &durable::DurableContext, trip: &Trip) -> Result<String, du
 }
 
 /// Undoing is repeated until it succeeds: ten attempts, quickly at first.
-async fn cancel(
-    ctx: &durable::DurableContext,
-    part: &str,
-    confirmation: &str,
-) -> Result<(), durable::OperationError> {
+async fn cancel(ctx: &durable::DurableContext, part: &str, confirmation: &str) -> Result<(), durable::OperationError> {
     let confirmation = confirmation.to_owned();
     ctx.step(move |_| async move {
         println!("cancel {confirmation}");

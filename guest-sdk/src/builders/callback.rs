@@ -153,7 +153,7 @@ impl<O: 'static, S> CreateCallbackBuilder<O, S> {
     }
 
     fn begin(self) -> Result<Begun<O, S>, OperationError> {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let seconds = self.timeouts.seconds()?;
         let operation = begin_callback(&self.context, self.name, seconds);
         Ok(Begun { operation, serdes: self.serdes, arn: Arc::clone(self.context.arn()), output: PhantomData })
@@ -306,7 +306,7 @@ where
     }
 
     fn begin(&self) -> Result<(DurableContext, [u32; 2]), OperationError> {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let seconds = self.timeouts.seconds()?;
         let parent = self.context.operation();
         Ok((self.context.child(bindings::begin_context(parent, self.name.as_deref(), SUB_TYPE)), seconds))

@@ -140,13 +140,13 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn begin(parent: &DurableContext, name: Option<&str>, sub_type: &str) -> Self {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let operation = bindings::begin_context(parent.operation(), name, sub_type);
         Self { context: parent.child(operation), recorded: true }
     }
 
     pub(crate) fn begin_virtual(parent: &DurableContext) -> Self {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let operation = bindings::begin_virtual_context(parent.operation());
         Self { context: parent.child(operation), recorded: false }
     }

@@ -81,7 +81,7 @@ impl FetchBuilder {
     }
 
     fn begin(self) -> Operation {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let again = match self.semantics {
             Some(semantics) => semantics == StepSemantics::AtLeastOncePerRetry,
             None => self.request.is_idempotent(),

@@ -119,7 +119,7 @@ impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
     where
         P: Serdes<I>,
     {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let parent = self.context.operation();
         let arn = Arc::clone(self.context.arn());
         let payload = (self.payload_serdes.serialize(self.input, SerdesContext::of(parent, &arn)).await)

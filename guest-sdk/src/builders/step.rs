@@ -121,7 +121,7 @@ where
     where
         S: Serdes<O>,
     {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let options = bindings::StepOptions { name: self.name, semantics: self.semantics.into() };
         let id = bindings::begin_step(self.context.operation(), &options);
         let begun = Embodied::register(id, self.environment, run::<O, F, Fut, S>);

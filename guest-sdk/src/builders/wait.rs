@@ -42,7 +42,7 @@ impl WaitBuilder {
     }
 
     fn begin(self) -> Result<Operation, OperationError> {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let seconds = whole_seconds(self.duration);
         let wrong = match self.duration {
             Duration::ZERO => Some(WaitErrorKind::Zero),

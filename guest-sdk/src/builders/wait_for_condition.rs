@@ -128,7 +128,7 @@ where
     where
         S: Serdes<T>,
     {
-        executor::refuse_in_body("begun");
+        executor::refuse_misplaced("begun");
         let id = bindings::begin_condition(self.context.operation(), self.name.as_deref());
         Embodied::register(id, self.environment, run::<T, F, Fut, S>)
     }

@@ -88,6 +88,8 @@ pub struct Trap {
     pub message: String,
     /// The step whose body was running.
     pub body: Option<Operation>,
+    /// The program exited in it, with whatever status.
+    pub exited: bool,
 }
 
 /// Whether a trap would happen again on every replay.
@@ -185,7 +187,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
     let error = match (result, body) {
         (Ok(_), Some(_)) => {
             let message = "the program ended inside it; return from the step first".to_owned();
-            return Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body });
+            return Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body, exited: false });
         }
         (Ok(Ok(())), None) => return Ended::Returned,
         (Ok(Err(())), None) => return Ended::Exited(1),
@@ -195,7 +197,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         return match (body, exit.0) {
             (Some(_), status) => {
                 let message = format!("it exited the whole program with status {status}; return an error instead");
-                Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body })
+                Ended::Trapped(Trap { kind: TrapKind::Deterministic, message, body, exited: true })
             }
             (None, 0) => Ended::Returned,
             (None, status) => Ended::Exited(status),
@@ -226,7 +228,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, body: Option<Operation>) -
         (Some(trap), _) => (TrapKind::Deterministic, trap.to_string()),
         (None, None) => (TrapKind::Host, cause(&error)),
     };
-    Ended::Trapped(Trap { kind, message, body })
+    Ended::Trapped(Trap { kind, message, body, exited: false })
 }
 
 /// The error without the backtrace that wasmtime puts before it: that is in the frames.

@@ -36,10 +36,10 @@ enum Action {
         error_type: Option<String>,
         /// What went wrong
         #[arg(long, value_name = "TEXT")]
-        message: Option<String>,
+        error_message: Option<String>,
         /// Anything machine-readable
         #[arg(long, value_name = "TEXT")]
-        data: Option<String>,
+        error_data: Option<String>,
     },
     /// Say that the work behind a callback is still going on: its heartbeat timeout starts anew
     Heartbeat {
@@ -63,7 +63,7 @@ impl Callback {
                 let result = payload("result", result.as_deref(), text.as_deref())?;
                 target.service()?.complete_callback(&target.id, Ok(result))?;
             }
-            Action::Fail { target, error_type, message, data } => {
+            Action::Fail { target, error_type, error_message: message, error_data: data } => {
                 let error = ErrorObject { error_type, message, data, ..ErrorObject::default() };
                 target.service()?.complete_callback(&target.id, Err(error))?;
             }

@@ -3,8 +3,9 @@
 use super::run::shell_quoted;
 use crate::worker::Observer;
 use everstep_core::protocol::{
-    ErrorObject, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp,
+    ErrorObject, ExecutionArn, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp,
 };
+use everstep_core::service::Warned;
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +36,8 @@ impl Format {
 pub(crate) struct Progress {
     format: Format,
     bar: ProgressBar,
+    /// The execution, if it is one that another invoked.
+    invoked: Option<ExecutionArn>,
 }
 
 pub(crate) fn mark(status: OperationStatus) -> &'static str {
@@ -57,7 +60,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_prefix(name.to_owned());
-        let progress = Self { format, bar };
+        let progress = Self { format, bar, invoked: None };
         match format {
             Format::Terminal => progress.bar.enable_steady_tick(Duration::from_millis(120)),
             Format::Plain => progress.line(&format!("execution {name}")),
@@ -67,6 +70,10 @@ impl Progress {
     }
 
     fn line(&self, text: &str) {
+        let text = match &self.invoked {
+            Some(arn) => &format!("  | {}{text}", arn.function()),
+            None => text,
+        };
         match self.format {
             Format::Terminal => self.bar.println(text),
             _ => eprintln!("{text}"),
@@ -74,8 +81,20 @@ impl Progress {
     }
 
     fn json(&self, value: &serde_json::Value) {
+        let mut value = value.clone();
+        if let Some(arn) = &self.invoked {
+            value["execution"] = json!(arn.as_str());
+        }
         // A reader that went away is no reason to stop a durable execution.
         let _ = writeln!(std::io::stdout().lock(), "{value}");
+    }
+
+    /// The log has a new warning.
+    pub(crate) fn warning(&self, warned: &Warned) {
+        match self.format {
+            Format::Json => self.json(&json!({ "event": "warning", "message": warned.to_string() })),
+            _ => eprintln!("warning: {warned}"),
+        }
     }
 
     /// The moving line goes away.
@@ -182,6 +201,10 @@ impl Observer for Progress {
             _ => operation.error.as_ref().map_or_else(String::new, |error| format!(": {error}")),
         };
         self.line(&format!("  {} {}{detail}", mark(status), label(operation)));
+    }
+
+    fn invoked(&self, arn: &ExecutionArn) -> Arc<dyn Observer> {
+        Arc::new(Self { format: self.format, bar: self.bar.clone(), invoked: Some(arn.clone()) })
     }
 
     fn sleeping(&self, duration: Duration) {

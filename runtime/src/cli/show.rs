@@ -13,7 +13,7 @@ use super::database::Database;
 use super::deliver;
 use super::exit::{Exit, Failure};
 use everstep_core::protocol::{ExecutionArn, Operation, Timestamp, Transition};
-use everstep_core::service::{Description, Execution, HistoryEvent, history_of};
+use everstep_core::service::{Description, Execution, HistoryEvent, Warned, history_of, warnings_of};
 use everstep_core::store::{ExecutionKey, ExecutionSummary, Filter, Store, StoreError};
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ struct Record {
     /// In start order.
     operations: Vec<Arc<Operation>>,
     history: Vec<HistoryEvent>,
+    warnings: Vec<Warned>,
     /// Of the newest row.
     latest: Timestamp,
 }
@@ -58,6 +59,7 @@ impl Record {
             description: execution.describe(),
             operations: execution.operations().to_vec(),
             history: history_of(log),
+            warnings: warnings_of(log),
             latest: log.last().map_or(Timestamp(0), |row| row.at),
         })
     }

@@ -10,7 +10,7 @@ use everstep_core::protocol::{
 use everstep_core::service::{Chained, ChainedOutcome, Invoked, Waiting};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::Duration;
@@ -281,13 +281,10 @@ impl Invokes {
 
     /// The next of them that has nothing more to do; none: it took longer than `patience`.
     fn next_report(&self, patience: Option<Duration>) -> Option<(OperationId, Result<Driven, DriveError>)> {
+        // This end of the channel is open as long as `report` is.
         match patience {
-            // This end of the channel is open as long as `report` is.
             None => self.reports.recv().ok(),
-            Some(patience) => match self.reports.recv_timeout(patience) {
-                Ok(report) => Some(report),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(patience) => self.reports.recv_timeout(patience).ok(),
         }
     }
 }

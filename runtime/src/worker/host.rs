@@ -11,8 +11,8 @@ use super::recorded::Recorded;
 use super::{Backend, Environment, Observer, Place};
 use crate::failpoint::{Failpoint, hit};
 use everstep_core::protocol::{
-    ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, OperationId, OperationStatus, OperationType,
-    OperationUpdate, ServiceError, Timestamp,
+    ErrorObject, ExecutionArn, ExecutionStarted, Invocation, Journal, Operation, OperationId, OperationStatus,
+    OperationType, OperationUpdate, ServiceError, Timestamp,
 };
 use everstep_sandbox::durable::{self, Event, Outcome};
 use everstep_sandbox::{Delivered, Stop};
@@ -67,6 +67,8 @@ struct Begun {
     children: u64,
     /// The guest dropped it: nothing of it is handed over any more.
     cancelled: bool,
+    /// The guest ended it, if it is a context: nothing begins in it any more.
+    ended: bool,
     /// It is nowhere recorded; what is begun in it belongs to `parent` in the log.
     is_virtual: bool,
     /// This run has sent START for the attempt at hand.
@@ -325,6 +327,7 @@ impl WorkflowHost {
             at_most_once: false,
             children: 0,
             cancelled: false,
+            ended: false,
             is_virtual: false,
             start_sent: false,
             seconds,
@@ -342,6 +345,13 @@ impl WorkflowHost {
         let context = self.slot(parent)?;
         if context.kind != OperationType::Context {
             return Err(Stop::Refused(format!("operation {parent} is no context: nothing can be begun in it")));
+        }
+        if context.ended {
+            let id = &context.id;
+            return Err(Stop::Refused(format!(
+                "context {id} has ended: nothing can be begun in it; await what belongs to it before its body returns, \
+                 or begin it in a context that goes on"
+            )));
         }
         context.children += 1;
         let id = OperationId::position(Some(&context.id), context.children);
@@ -428,11 +438,16 @@ impl WorkflowHost {
         Ok(Event::Started(durable::Started { operation: number, value }))
     }
 
-    /// Whether the next attempt of this step was started by an earlier run that died in its body.
-    fn interrupted(&self, number: u64) -> bool {
+    /// The step whose next attempt was started by an earlier run.
+    fn left_open(&self, number: u64) -> Option<&Operation> {
         let begun = &self.begun[number as usize - 1];
-        !begun.start_sent
-            && self.recorded.get(&begun.id).is_some_and(|operation| operation.status == OperationStatus::Started)
+        let recorded = self.recorded.get(&begun.id).filter(|_| !begun.start_sent)?;
+        (recorded.status == OperationStatus::Started).then_some(recorded)
+    }
+
+    /// Whether that run died in the attempt's body, which must not run again.
+    fn interrupted(&self, number: u64) -> bool {
+        self.left_open(number).is_some_and(|step| !step.rerun)
     }
 
     /// The attempt that comes next or is under way, from 1.

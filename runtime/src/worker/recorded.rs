@@ -159,6 +159,7 @@ mod tests {
             seconds: Some(1),
             result: None,
             result_omitted: false,
+            rerun: false,
             error: None,
             started_event: 2,
             ended_event,

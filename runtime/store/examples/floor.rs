@@ -25,7 +25,13 @@ fn step(sequence: u64) -> Transition {
         cause: Cause::Checkpoint,
         first_event: sequence * 2,
         events: vec![
-            Event::StepStarted { id: id.clone(), parent: None, name: Some("charge-card".into()), sub_type: None },
+            Event::StepStarted {
+                id: id.clone(),
+                parent: None,
+                name: Some("charge-card".into()),
+                sub_type: None,
+                rerun: false,
+            },
             Event::StepSucceeded { id, attempt: 1, result: Some("{\"ok\":true}".into()) },
         ],
         journal: Some(Journal { calls: sequence * 6, digest: 0x9e37_79b9_7f4a_7c15 ^ sequence, delivered: sequence }),

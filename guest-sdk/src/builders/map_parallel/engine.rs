@@ -48,7 +48,7 @@ pub(crate) async fn run<T: 'static, E: 'static>(
     let in_flight = InFlight(Rc::clone(&batch));
     admit(&batch);
     let ended = std::future::poll_fn(|context| {
-        executor::refuse_in_body("awaited");
+        executor::refuse_misplaced("awaited");
         let mut state = batch.state.borrow_mut();
         match state.progress.reason() {
             Some(reason) => Poll::Ready(Ended { items: std::mem::take(&mut state.ended), reason }),

@@ -41,6 +41,11 @@ impl ExecutionArn {
         self.0.split(':').nth(4).unwrap_or_default()
     }
 
+    /// The function's name.
+    pub fn function(&self) -> &str {
+        self.0.split(':').nth(6).unwrap_or_default()
+    }
+
     /// The last segment: also the id of the EXECUTION operation.
     pub fn id(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

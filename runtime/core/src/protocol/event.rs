@@ -189,9 +189,17 @@ pub enum Event {
     #[serde(rename = "cf")]
     ContextFailed { id: OperationId, error: ErrorObject, replay_children: bool },
 
-    /// An attempt started. Repeated for each attempt; `parent`, `name` and `sub_type` only with the first.
+    /// An attempt started. Repeated for each attempt; `parent`, `name` and `sub_type` only with the first. `rerun`: its
+    /// body exited, and runs again as the same attempt.
     #[serde(rename = "s")]
-    StepStarted { id: OperationId, parent: Option<OperationId>, name: Option<String>, sub_type: Option<String> },
+    StepStarted {
+        id: OperationId,
+        parent: Option<OperationId>,
+        name: Option<String>,
+        sub_type: Option<String>,
+        #[serde(default)]
+        rerun: bool,
+    },
     #[serde(rename = "ss")]
     StepSucceeded { id: OperationId, attempt: u32, result: Option<String> },
     #[serde(rename = "sf")]

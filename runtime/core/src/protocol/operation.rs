@@ -137,6 +137,10 @@ pub struct Operation {
     ///
     /// [`OperationUpdate::result_omitted`]: super::OperationUpdate::result_omitted
     pub result_omitted: bool,
+    /// The body of the STARTED attempt of a STEP runs again: see [`OperationUpdate::rerun`].
+    ///
+    /// [`OperationUpdate::rerun`]: super::OperationUpdate::rerun
+    pub rerun: bool,
     /// The error of the end, or of the last attempt.
     pub error: Option<ErrorObject>,
     /// The event id of the first START.

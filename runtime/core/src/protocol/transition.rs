@@ -116,7 +116,13 @@ mod tests {
             cause: Cause::Checkpoint,
             first_event: 300,
             events: vec![
-                Event::StepStarted { id: id.clone(), parent: None, name: Some("charge-card".into()), sub_type: None },
+                Event::StepStarted {
+                    id: id.clone(),
+                    parent: None,
+                    name: Some("charge-card".into()),
+                    sub_type: None,
+                    rerun: false,
+                },
                 Event::StepSucceeded { id, attempt: 1, result: Some("{\"ok\":true}".into()) },
             ],
             journal: Some(Journal { calls: 900, digest: u64::MAX / 3, delivered: 149 }),

@@ -51,6 +51,9 @@ pub struct OperationUpdate {
     /// A CONTEXT's result that was too large to be worth recording is left out: its body re-executes, and the journal's
     /// digest covers what it returned.
     pub result_omitted: bool,
+    /// Of a STEP's START that follows its body: that exited, and the step's semantics have it run again as the same
+    /// attempt. Without it, an attempt that started and did not end is an interrupted one.
+    pub rerun: bool,
     /// `CallbackOptions` of a CALLBACK's START.
     pub callback: Option<CallbackOptions>,
     /// `ChainedInvokeOptions` of a CHAINED_INVOKE's START.
@@ -90,6 +93,7 @@ impl OperationUpdate {
             seconds: None,
             replay_children: false,
             result_omitted: false,
+            rerun: false,
             callback: None,
             chained_invoke: None,
         }

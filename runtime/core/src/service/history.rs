@@ -30,6 +30,15 @@ pub struct Warned {
     pub subject: Option<Arc<Subject>>,
 }
 
+impl std::fmt::Display for Warned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(subject) = &self.subject {
+            write!(f, "{}: ", subject.name.as_ref().unwrap_or(&subject.id))?;
+        }
+        self.warning.fmt(f)
+    }
+}
+
 /// What an event is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {

@@ -47,6 +47,7 @@ pub(super) fn begun(
         seconds: None,
         result: None,
         result_omitted: false,
+        rerun: false,
         error: None,
         started_event: place.event_id,
         ended_event: None,

@@ -4,20 +4,24 @@ use super::draft::Draft;
 use super::execution::{Execution, Found, IllegalTransition, Place};
 use super::operation::{begun, recorded_sub_type};
 use super::refusal::{INVALID_ACTION, Refusal, check_close, check_room, check_seconds, check_update};
-use crate::protocol::{Event, OperationAction, OperationId, OperationStatus, OperationType, OperationUpdate};
+use crate::protocol::{
+    Event, Operation, OperationAction, OperationId, OperationStatus, OperationType, OperationUpdate,
+};
 
 /// Applies a STEP's event.
 pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> Result<(), IllegalTransition> {
     use OperationStatus::{Failed, Pending, Ready, Started, Succeeded};
     const STEP: OperationType = OperationType::Step;
     match event {
-        Event::StepStarted { id, parent, name, sub_type } => {
+        Event::StepStarted { id, parent, name, sub_type, rerun } => {
             if execution.find(id).is_none() {
-                return execution.begin_operation(place, begun(place, STEP, id, parent, name, sub_type));
+                let step = Operation { rerun: *rerun, ..begun(place, STEP, id, parent, name, sub_type) };
+                return execution.begin_operation(place, step);
             }
             // The result stays: it is the state that the attempt starts from.
             execution.change(place, id, STEP, &[Ready], |step| {
                 step.status = Started;
+                step.rerun = *rerun;
                 step.due_at = None;
             })
         }
@@ -125,13 +129,13 @@ fn start(
     first: bool,
     mut update: OperationUpdate,
 ) -> Result<OperationUpdate, Refusal> {
-    let id = update.id.clone();
+    let (id, rerun) = (update.id.clone(), update.rerun);
     let event = if first {
         check_room(execution)?;
         let sub_type = recorded_sub_type(OperationType::Step, update.sub_type.take());
-        Event::StepStarted { id, parent: update.parent_id.take(), name: update.name.take(), sub_type }
+        Event::StepStarted { id, parent: update.parent_id.take(), name: update.name.take(), sub_type, rerun }
     } else {
-        Event::StepStarted { id, parent: None, name: None, sub_type: None }
+        Event::StepStarted { id, parent: None, name: None, sub_type: None, rerun }
     };
     draft.record(execution, event)?;
     Ok(update)

@@ -66,6 +66,13 @@ fn head(out: &mut String, record: &Record, name: &str) {
         ("Input", started.input.clone()),
         ("Result", description.result.clone()),
         ("Error", description.error.as_ref().map(ToString::to_string)),
+        (
+            "Warnings",
+            (!record.warnings.is_empty()).then(|| {
+                let warnings: Vec<_> = record.warnings.iter().map(ToString::to_string).collect();
+                warnings.join("\n")
+            }),
+        ),
     ];
     let shown: Vec<_> = payloads.into_iter().filter_map(|(title, text)| Some((title, text?))).collect();
     if shown.is_empty() {

@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 /// `{"Execution": ..., "Events": [...]}`, for people's eyes too.
 pub(super) fn render(record: &Record) -> String {
     let events: Vec<Value> = record.history.iter().map(HistoryEvent::to_json).collect();
-    format!("{:#}\n", json!({ "Execution": execution(&record.description), "Events": events }))
+    let mut shown = json!({ "Execution": execution(&record.description), "Events": events });
+    // No member of AWS's.
+    if !record.warnings.is_empty() {
+        shown["Warnings"] = record.warnings.iter().map(|warned| json!(warned.to_string())).collect();
+    }
+    format!("{shown:#}\n")
 }
 
 fn execution(description: &Description) -> Value {

@@ -48,7 +48,7 @@ fn started() -> Event {
 }
 
 fn step(of: &str, name: &str) -> Event {
-    Event::StepStarted { id: id(of), parent: parent(of), name: Some(name.into()), sub_type: None }
+    Event::StepStarted { id: id(of), parent: parent(of), name: Some(name.into()), sub_type: None, rerun: false }
 }
 
 fn done(of: &str, attempt: u32, result: &str) -> Event {

@@ -52,6 +52,9 @@ fn head(record: &Record, width: usize) -> String {
     if let Some(result) = &description.result {
         line("result", &shorten(result, room));
     }
+    for warned in &record.warnings {
+        line("warning", &shorten(&warned.to_string(), room));
+    }
     if let Some(error) = &description.error {
         match error.message.as_deref().filter(|message| message.contains('\n')) {
             None => line("error", &shorten(&error.to_string(), room)),
@@ -105,7 +108,12 @@ pub(super) fn detail(operation: &Operation) -> String {
         OperationStatus::Started => match operation.operation_type {
             OperationType::Wait => until(),
             OperationType::Callback => {
-                format!("waits for callback {} {}", operation.result.as_deref().unwrap_or_default(), until())
+                let id = operation.callback.as_ref().map_or("", |callback| &callback.callback_id);
+                format!("waits for {id} {}", until()).trim_end().to_owned()
+            }
+            OperationType::ChainedInvoke => {
+                let function = operation.chained_invoke.as_ref().map_or("", |invoke| &invoke.function);
+                format!("{function} is running")
             }
             _ => "running".into(),
         },

@@ -101,6 +101,7 @@ impl Host for WorkflowHost {
             let text = format!("operation {context} is no context that is recorded: it cannot be ended as one");
             return Err(Stop::Refused(text));
         }
+        slot.ended = true;
         let id = slot.id.clone();
         let recorded = self.recorded.get(&id).filter(|operation| operation.status.is_terminal());
         let omitted = matches!(&outcome, Ok(Some(result)) if result.len() > limits::CONTEXT_RESULT_BYTES);

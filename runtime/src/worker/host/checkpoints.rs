@@ -23,7 +23,7 @@ impl WorkflowHost {
 
     /// An attempt is about to end: its START goes before, unless the log has it.
     pub(super) fn start_attempt(&mut self, number: u64) {
-        if !self.begun[number as usize - 1].start_sent && !self.interrupted(number) {
+        if !self.begun[number as usize - 1].start_sent && self.left_open(number).is_none() {
             let start = self.update(number, OperationAction::Start);
             self.batch.push(start);
         }
@@ -114,13 +114,14 @@ impl WorkflowHost {
         }
     }
 
-    /// The body died with its instance: its START becomes durable, so that the next run knows the attempt for lost.
-    pub(crate) fn flush_interrupted(&mut self) -> Result<(), Stop> {
+    /// The body died with its instance: its START becomes durable, so that the next run knows the attempt for lost, or,
+    /// if the body `exited` and may run again, for one to be repeated.
+    pub(crate) fn flush_interrupted(&mut self, exited: bool) -> Result<(), Stop> {
         if let Some((number, _)) = self.body
             && !self.begun[number as usize - 1].start_sent
-            && !self.interrupted(number)
+            && self.left_open(number).is_none()
         {
-            let start = self.update(number, OperationAction::Start);
+            let start = OperationUpdate { rerun: exited, ..self.update(number, OperationAction::Start) };
             self.batch.push(start);
         }
         self.flush().map(drop)

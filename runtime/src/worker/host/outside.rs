@@ -47,6 +47,7 @@ impl WorkflowHost {
             at_most_once: false,
             children: 0,
             cancelled: false,
+            ended: false,
             is_virtual: true,
             start_sent: false,
             seconds: None,

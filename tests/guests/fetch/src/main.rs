@@ -186,7 +186,7 @@ async fn in_body(ctx: &DurableContext, server: String) -> Result<Value, durable:
 /// Answers up to the bound of a payload are recorded; beyond it the request fails.
 async fn large(ctx: &DurableContext, server: &str) -> Result<Value, durable::BoxError> {
     let fits = ctx.fetch(format!("{server}/size/900000")).await?;
-    let too_large = ctx.fetch(format!("{server}/size/1100000")).retry_strategy_config(quickly(1)).await;
+    let too_large = ctx.fetch(format!("{server}/size/9000000")).retry_strategy_config(quickly(1)).await;
     let text = too_large.map_or_else(|error| format!("{error:#}"), |answer| answer.status().to_string());
     Ok(json!([fits.body().len(), text]))
 }

@@ -15,7 +15,7 @@ fn fold(rows: Vec<Transition>) -> Result<Execution, IllegalTransition> {
 }
 
 fn step_started(text: &str, parent: Option<&str>) -> Event {
-    Event::StepStarted { id: id(text), parent: parent.map(id), name: None, sub_type: None }
+    Event::StepStarted { id: id(text), parent: parent.map(id), name: None, sub_type: None, rerun: false }
 }
 
 #[test]
