@@ -20,6 +20,8 @@ pub use exit::Exit;
 pub use show::timeline;
 
 use clap::{Parser, Subcommand};
+use everstep_core::protocol::Warning;
+use everstep_core::service::Warned;
 use exit::Failure;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
@@ -81,6 +83,12 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(),
     }
+}
+
+/// Whether people are told of a warning. Whatever is run from a path is $LATEST and goes on with the code it was started
+/// with, so that one is of the history alone.
+fn is_for_people(warned: &Warned) -> bool {
+    warned.warning != Warning::Latest
 }
 
 /// Hands a command's data over. A reader that has seen enough and went away, such as `head`, is no failure.

@@ -98,9 +98,19 @@ impl Log {
         (!self.0.is_empty()).then(|| Execution::fold(ExecutionKey(0), &self.0).expect("the log folds"))
     }
 
-    /// Text with what differs between any two executions, the id, taken out.
+    /// Text with what differs between any two executions taken out: the ids of it, of its callbacks and of what it
+    /// invoked.
     pub(crate) fn plain(&self, text: &str) -> String {
-        text.replace(self.started().arn().id(), "ID")
+        let mut text = text.replace(self.started().arn().id(), "ID");
+        for event in self.events() {
+            let (id, stands_for) = match event {
+                Event::CallbackStarted { callback_id, .. } => (callback_id, "CALLBACK"),
+                Event::ChainedInvokeStarted { child_arn: Some(arn), .. } => (arn, "CHILD"),
+                _ => continue,
+            };
+            text = text.replace(id, stands_for);
+        }
+        text
     }
 
     /// The history without InvocationCompleted, an event a line with its time, numbered anew.

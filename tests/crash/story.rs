@@ -131,6 +131,9 @@ impl Story {
                 None => _ = effects.insert(attempt.clone(), said.clone()),
             }
         }
+        for value in effects.values_mut().flatten() {
+            *value = serde_json::from_str(&self.last().plain(&value.to_string())).expect("JSON is left");
+        }
         // Idempotency keys are of one execution: the same in all of its lives, and other ones in any other.
         for value in effects.values_mut().flatten() {
             if let Some(key) = value["fields"].get_mut("key") {

@@ -33,6 +33,36 @@ fn an_etl_is_killed_at_every_operation() {
 }
 
 #[test]
+fn an_approval_that_nobody_gives_is_killed_at_every_operation() {
+    let input = r#"{"purpose":"a boat","amount":12}"#;
+    let (oracle, seen) = sweep(&Case::new("approval", &["--execution-timeout", "2592000", "--input", input]));
+    assert_eq!(oracle.last().result().as_deref(), Some(r#"{"status":"expired","by":null,"reminders":1}"#));
+    assert!(seen.kills.into_inner() >= 25, "the failpoints are not reached any more");
+}
+
+#[test]
+fn a_saga_that_has_to_be_undone_is_killed_at_every_operation() {
+    let input = r#"{"traveller":"Ann","parts":["flight","hotel","car"],"amount":90,"sold_out":["car"]}"#;
+    let (_, seen) = sweep(&Case::new("saga", &["--input", input]));
+    assert!(seen.kills.into_inner() >= 25, "the failpoints are not reached any more");
+}
+
+#[test]
+fn a_map_with_failures_is_killed_at_every_operation() {
+    let (_, seen) = sweep(&Case::new("fanout", &["--input", r#"{"images":8,"brokenEvery":8}"#]));
+    assert!(seen.kills.into_inner() >= 30, "the failpoints are not reached any more");
+}
+
+#[test]
+fn what_another_workflow_invoked_is_killed_at_every_operation() {
+    let order = crate::support::component("order");
+    let function = format!("order={}", order.display());
+    let input = r#"{"orderId":"7","amount":5,"payment":"order:$LATEST","shipping":"nobody:1"}"#;
+    let (_, seen) = sweep(&Case::new("orchestrate", &["--input", input, "--function", &function]));
+    assert!(seen.kills.into_inner() >= 50, "the failpoints are not reached any more");
+}
+
+#[test]
 fn workflow_code_that_works_on_files_is_killed_at_every_operation() {
     let (_, seen) = sweep(&Case::new("guest-files", &["--input", r#"{"case":"world"}"#]));
     assert!(seen.kills.into_inner() >= 12, "the failpoints are not reached any more");

@@ -26,7 +26,8 @@ impl Told {
     pub(crate) fn by(said: &[Value]) -> Self {
         let mut told = Self::default();
         let mut body = None;
-        for value in said {
+        // What it invoked tells with the name of its own execution.
+        for value in said.iter().filter(|value| value.get("execution").is_none()) {
             match value["event"].as_str() {
                 Some("running") => {
                     let attempt = u32::try_from(value["attempt"].as_u64().expect("a number")).expect("a small one");

@@ -9,9 +9,7 @@ use super::progress::{Format, Progress};
 use crate::embedded::{Driven, Embedded, MachineEntropy, RealTime, SimulatedTime};
 use crate::worker::{Environment, Observer, Verify};
 use crate::workflow::Source;
-use everstep_core::protocol::{
-    ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed, Warning,
-};
+use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, ExecutionStatus, Seed};
 use everstep_core::service::{Description, StartExecution};
 use everstep_core::store::ExecutionSummary;
 use everstep_sandbox::{Directory, Network, SandboxError};
@@ -128,8 +126,7 @@ impl Run {
         let driven = embedded.drive(&arn, &self.surroundings(directories), &observer, Some(self.detach_after));
         progress.finish();
         let warnings = embedded.service().warnings(&arn)?.into_iter().skip(warned_before);
-        // Whatever is run from a path is $LATEST, and goes on with the code it was started with.
-        for warned in warnings.filter(|warned| warned.warning != Warning::Latest) {
+        for warned in warnings.filter(super::is_for_people) {
             progress.warning(&warned);
         }
         let exit = match driven? {

@@ -190,7 +190,7 @@ impl DurableService {
             .find_key(id.execution)?
             .ok_or_else(|| ServiceError::ResourceNotFound("Durable Execution does not exist".into()))?;
         let recorded = self.if_open(&summary.arn, |held| {
-            self.record_outside(held, Cause::Callback, |execution, draft| {
+            self.record_outside(held, Cause::Callback, Timestamp(0), |execution, draft| {
                 let open = execution.operation(&id.operation).is_some_and(|operation| {
                     let named = operation.callback.as_ref().is_some_and(|details| details.callback_id == callback_id);
                     named && operation.status == OperationStatus::Started

@@ -14,7 +14,7 @@ use super::warnings;
 use crate::protocol::limits;
 use crate::protocol::{
     Cause, ChainedInvokeDetails, ErrorObject, Event, ExecutionArn, ExecutionStarted, ExecutionStatus, FunctionName,
-    InvokedBy, Operation, OperationId, OperationStatus, OperationType, Seed, ServiceError, Warning,
+    InvokedBy, Operation, OperationId, OperationStatus, OperationType, Seed, ServiceError, Timestamp, Warning,
 };
 use crate::store::{Filter, StoreError};
 use std::sync::Arc;
@@ -44,6 +44,9 @@ pub enum Chained {
         input: String,
     },
 }
+
+/// How and when.
+pub(super) type Ended = (ChainedOutcome, Timestamp);
 
 impl Chained {
     /// The CHAINED_INVOKE.
@@ -94,7 +97,7 @@ impl DurableService {
             let child = ExecutionArn::try_from(child.as_str())
                 .map_err(|error| StoreError::Corrupt(format!("operation {operation} of {arn}: {error}")))?;
             match self.follow(&started, &invoke, details, &child)? {
-                Some(outcome) => self.complete_chained(arn, &operation, outcome)?,
+                Some((outcome, ended_at)) => self.end_chained(arn, &operation, outcome, ended_at)?,
                 None => chained.push(Chained::Execution { operation, arn: child }),
             }
         }
@@ -125,9 +128,20 @@ impl DurableService {
         operation: &OperationId,
         outcome: ChainedOutcome,
     ) -> Result<(), ServiceError> {
+        self.end_chained(arn, operation, outcome, Timestamp(0))
+    }
+
+    /// `ended_at`: when it ended, by the clock of its own log. Its parent learns of it no earlier.
+    fn end_chained(
+        &self,
+        arn: &ExecutionArn,
+        operation: &OperationId,
+        outcome: ChainedOutcome,
+        ended_at: Timestamp,
+    ) -> Result<(), ServiceError> {
         let mut end = Some(end_of(operation, outcome));
         let recorded = self.if_open(arn, |held| {
-            self.record_outside(held, Cause::ChainedInvoke, |execution, draft| {
+            self.record_outside(held, Cause::ChainedInvoke, ended_at, |execution, draft| {
                 let status = match execution.operation(operation) {
                     Some(invoke) if invoke.operation_type == OperationType::ChainedInvoke => invoke.status,
                     _ => return Ok(false),
@@ -154,9 +168,9 @@ impl DurableService {
         invoke: &Operation,
         details: &ChainedInvokeDetails,
         child: &ExecutionArn,
-    ) -> Result<Option<ChainedOutcome>, ServiceError> {
+    ) -> Result<Option<Ended>, ServiceError> {
         match self.store.find_arn(child)? {
-            Some(summary) if summary.status.is_terminal() => Ok(outcome_of(&self.fold(summary.key)?)),
+            Some(summary) if summary.status.is_terminal() => Ok(end_of_child(&self.fold(summary.key)?)),
             Some(_) => Ok(None),
             None => self.start_child(parent, invoke, details, child),
         }
@@ -168,7 +182,7 @@ impl DurableService {
         invoke: &Operation,
         details: &ChainedInvokeDetails,
         child: &ExecutionArn,
-    ) -> Result<Option<ChainedOutcome>, ServiceError> {
+    ) -> Result<Option<Ended>, ServiceError> {
         let version = details.executed_version.as_deref().unwrap_or_default();
         let deployed = FunctionName::try_from(details.function.as_str())
             .map_err(|error| ErrorObject::new(INVALID, error.to_string()))
@@ -182,7 +196,7 @@ impl DurableService {
         // It was there when the parent's row was written, and is not any more.
         let deployed = match deployed {
             Ok(deployed) => deployed,
-            Err(error) => return Ok(Some(ChainedOutcome::Failed(error))),
+            Err(error) => return Ok(Some((ChainedOutcome::Failed(error), invoke.started_at))),
         };
         let invoked_by =
             InvokedBy { arn: parent.arn.clone(), operation: invoke.id.clone(), tenant_id: details.tenant_id.clone() };
@@ -206,10 +220,8 @@ impl DurableService {
                 None => Err(StoreError::Conflict(reason).into()),
                 Some(other) => {
                     let message = format!("Execution already started: {}", other.arn);
-                    Ok(Some(ChainedOutcome::Failed(ErrorObject::new(
-                        "DurableExecutionAlreadyStartedException",
-                        message,
-                    ))))
+                    let error = ErrorObject::new("DurableExecutionAlreadyStartedException", message);
+                    Ok(Some((ChainedOutcome::Failed(error), invoke.started_at)))
                 }
             },
             Err(error) => Err(error.into()),
@@ -217,9 +229,9 @@ impl DurableService {
     }
 
     /// Tells the parent of a child that has ended. Should that fail, `chained` finds it out.
-    pub(super) fn tell_parent(&self, by: &InvokedBy, outcome: ChainedOutcome) {
+    pub(super) fn tell_parent(&self, by: &InvokedBy, (outcome, ended_at): Ended) {
         if let Ok(parent) = ExecutionArn::try_from(by.arn.as_str()) {
-            let _ = self.complete_chained(&parent, &by.operation, outcome);
+            let _ = self.end_chained(&parent, &by.operation, outcome, ended_at);
         }
     }
 }
@@ -227,19 +239,20 @@ impl DurableService {
 const INVALID: &str = "InvalidParameterValueException";
 
 /// How an execution has ended, for who invoked it.
-pub(super) fn outcome_of(child: &Execution) -> Option<ChainedOutcome> {
+pub(super) fn end_of_child(child: &Execution) -> Option<Ended> {
     let error = || child.error.clone().unwrap_or_default();
-    match child.status() {
-        ExecutionStatus::Running => None,
-        ExecutionStatus::Succeeded => Some(ChainedOutcome::Succeeded(child.result.clone())),
-        ExecutionStatus::Failed => Some(ChainedOutcome::Failed(error())),
-        ExecutionStatus::Stopped => Some(ChainedOutcome::Stopped(error())),
+    let outcome = match child.status() {
+        ExecutionStatus::Running => return None,
+        ExecutionStatus::Succeeded => ChainedOutcome::Succeeded(child.result.clone()),
+        ExecutionStatus::Failed => ChainedOutcome::Failed(error()),
+        ExecutionStatus::Stopped => ChainedOutcome::Stopped(error()),
         ExecutionStatus::TimedOut => {
             let seconds = child.started.config.execution_timeout_seconds;
             let message = format!("CHAINED_INVOKE timed out after {seconds} seconds.");
-            Some(ChainedOutcome::TimedOut(ErrorObject::new("ChainedInvoke.Timeout", message)))
+            ChainedOutcome::TimedOut(ErrorObject::new("ChainedInvoke.Timeout", message))
         }
-    }
+    };
+    Some((outcome, child.ended_at.unwrap_or(child.latest)))
 }
 
 /// The event of the end, within the bounds.

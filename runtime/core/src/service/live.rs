@@ -1,6 +1,6 @@
 //! What this process holds of an execution that it is at work on, and how that is kept in step with the log.
 
-use super::children::{self, ChainedOutcome};
+use super::children::{self, Ended};
 use super::draft::Draft;
 use super::execution::Execution;
 use super::token::Token;
@@ -103,10 +103,10 @@ pub(super) struct Held<'a> {
 
 impl Held<'_> {
     /// Who waits for the execution's end, if that is durable now.
-    fn ended_for(&self) -> Option<(InvokedBy, ChainedOutcome)> {
+    fn ended_for(&self) -> Option<(InvokedBy, Ended)> {
         let execution = self.slot.execution.as_ref()?;
         let by = execution.started.invoked_by.as_ref()?;
-        Some((by.clone(), children::outcome_of(execution)?))
+        Some((by.clone(), children::end_of_child(execution)?))
     }
 }
 
@@ -189,8 +189,8 @@ impl DurableService {
             let done = work(&mut held);
             let ended = held.ended_for();
             drop(held);
-            if let Some((by, outcome)) = ended {
-                self.tell_parent(&by, outcome);
+            if let Some((by, ended)) = ended {
+                self.tell_parent(&by, ended);
             }
             return done.map(Some);
         }

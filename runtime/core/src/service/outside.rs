@@ -8,14 +8,15 @@ use super::timers;
 use crate::protocol::{Cause, ServiceError, Timestamp};
 
 impl DurableService {
-    /// Records what came from outside as a row of its own, behind the timers that are due by then, and answers what
-    /// `record` said. `None`: the execution is closed, or has just timed out. Durable on return.
+    /// Records what came from outside as a row of its own, behind the timers that are due by then and not
+    /// before the given time, and answers what `record` said. `None`: the execution is closed, or has just timed out. Durable on return.
     ///
     /// A worker that is at it learns of it with its next checkpoint; an execution at rest is due from now on.
     pub(super) fn record_outside<T>(
         &self,
         held: &mut Held<'_>,
         cause: Cause,
+        not_before: Timestamp,
         record: impl FnOnce(&mut Execution, &mut Draft) -> Result<T, IllegalTransition>,
     ) -> Result<Option<T>, ServiceError> {
         let slot = &mut *held.slot;
@@ -24,7 +25,7 @@ impl DurableService {
             self.forget(held);
             return Ok(None);
         }
-        let now = self.now(execution.latest);
+        let now = self.now(execution.latest.max(not_before));
         // What is as old as the invocation's start counts as part of its envelope.
         let unseen = |started_at: Timestamp| now.max(Timestamp(started_at.0.saturating_add(1)));
         let at = slot.running.as_ref().map_or(now, |running| unseen(running.started_at));

@@ -8,6 +8,7 @@ mod timeline;
 
 use super::Record;
 use super::notation::{duration, instant};
+use crate::cli::is_for_people;
 use everstep_core::protocol::ExecutionStatus;
 use std::fmt::Write;
 
@@ -62,17 +63,13 @@ fn head(out: &mut String, record: &Record, name: &str) {
         let _ = writeln!(out, "<div><dt>{term}</dt><dd>{}</dd></div>", escaped(&value));
     }
     out.push_str("</dl>\n</header>\n");
+    let warnings = record.warnings.iter().filter(|warned| is_for_people(warned));
+    let warnings: Vec<_> = warnings.map(ToString::to_string).collect();
     let payloads = [
         ("Input", started.input.clone()),
         ("Result", description.result.clone()),
         ("Error", description.error.as_ref().map(ToString::to_string)),
-        (
-            "Warnings",
-            (!record.warnings.is_empty()).then(|| {
-                let warnings: Vec<_> = record.warnings.iter().map(ToString::to_string).collect();
-                warnings.join("\n")
-            }),
-        ),
+        ("Warnings", Some(warnings.join("\n")).filter(|text| !text.is_empty())),
     ];
     let shown: Vec<_> = payloads.into_iter().filter_map(|(title, text)| Some((title, text?))).collect();
     if shown.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::Record;
 use super::notation::{attempts_begun, duration, instant, kind, shorten, title, wrapped};
+use crate::cli::is_for_people;
 use crate::cli::progress::mark;
 use everstep_core::protocol::{Operation, OperationStatus, OperationType};
 
@@ -52,7 +53,7 @@ fn head(record: &Record, width: usize) -> String {
     if let Some(result) = &description.result {
         line("result", &shorten(result, room));
     }
-    for warned in &record.warnings {
+    for warned in record.warnings.iter().filter(|warned| is_for_people(warned)) {
         line("warning", &shorten(&warned.to_string(), room));
     }
     if let Some(error) = &description.error {
