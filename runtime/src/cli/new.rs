@@ -5,16 +5,18 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Relative paths and contents. `{{name}}` and `{{sdk}}` are filled in.
-const FILES: [(&str, &str); 4] = [
+/// Relative paths and contents. `{{name}}`, `{{sdk}}` and `{{testing}}` are filled in.
+const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("new/Cargo.toml.template")),
     (".gitignore", include_str!("new/gitignore.template")),
     ("README.md", include_str!("new/README.md.template")),
     ("src/main.rs", include_str!("new/main.rs.template")),
+    ("tests/workflow.rs", include_str!("new/tests.rs.template")),
 ];
 
-/// Where this program was built, the SDK's source lay here.
+/// Where this program was built, the sources of the SDK and of the testing kit lay here.
 const SDK_SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
+const TESTING_SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testing");
 
 /// What Cargo refuses as the name of a program, or what would collide with the crate's own dependencies.
 const RESERVED: &str = "\
@@ -48,7 +50,7 @@ fn crate_name(text: &str) -> Result<String, String> {
 impl New {
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
         let directory = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
-        make(&directory, &self.name, &sdk())?;
+        make(&directory, &self.name, [&dependency(SDK_SOURCE), &dependency(TESTING_SOURCE)])?;
         eprintln!("made the workflow {} in {}; go on with:", self.name, directory.display());
         eprintln!("  cd {}", directory.display());
         eprintln!("  everstep run . --name first --input '{{\"name\":\"Ada\"}}'");
@@ -57,9 +59,9 @@ impl New {
     }
 }
 
-/// The dependency on the SDK, as TOML: its source where that is at hand, else this release.
-fn sdk() -> String {
-    match Path::new(SDK_SOURCE).canonicalize() {
+/// A dependency as TOML: its source where that is at hand, else this release.
+fn dependency(source: &str) -> String {
+    match Path::new(source).canonicalize() {
         // A JSON string is a TOML string too.
         Ok(source) if source.join("Cargo.toml").is_file() => {
             format!("{{ path = {} }}", serde_json::Value::from(source.to_string_lossy()))
@@ -69,7 +71,7 @@ fn sdk() -> String {
 }
 
 /// Writes the crate; overwrites nothing, whoever else writes there.
-fn make(directory: &Path, name: &str, sdk: &str) -> Result<(), Failure> {
+fn make(directory: &Path, name: &str, [sdk, testing]: [&str; 2]) -> Result<(), Failure> {
     let shown = directory.display();
     match fs::read_dir(directory) {
         Ok(mut entries) => {
@@ -86,7 +88,7 @@ fn make(directory: &Path, name: &str, sdk: &str) -> Result<(), Failure> {
     }
     for (path, template) in FILES {
         let path = directory.join(path);
-        let content = template.replace("{{name}}", name).replace("{{sdk}}", sdk);
+        let content = template.replace("{{name}}", name).replace("{{sdk}}", sdk).replace("{{testing}}", testing);
         let written = fs::create_dir_all(path.parent().unwrap_or(directory))
             .and_then(|()| OpenOptions::new().write(true).create_new(true).open(&path))
             .and_then(|mut file| file.write_all(content.as_bytes()));
@@ -115,12 +117,13 @@ mod tests {
     fn a_crate_is_made_once_and_never_overwritten() {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("deep/order");
-        make(&directory, "order", "\"1.2.3\"").unwrap();
+        make(&directory, "order", ["\"1.2.3\"", "\"3.2.1\""]).unwrap();
         let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
         assert!(
             manifest.contains("name = \"order\"\n") && manifest.contains("everstep-sdk = \"1.2.3\"\n"),
             "{manifest}"
         );
+        assert!(manifest.contains("everstep-test = \"3.2.1\"\n"), "{manifest}");
         for (path, _) in FILES {
             let content = fs::read_to_string(directory.join(path)).unwrap();
             assert!(!content.contains("{{"), "{path} has a place left open");
@@ -128,7 +131,7 @@ mod tests {
 
         fs::remove_file(directory.join("README.md")).unwrap();
         fs::write(directory.join("src/main.rs"), "mine").unwrap();
-        let refused = format!("{:?}", make(&directory, "order", "\"1.2.3\"").unwrap_err());
+        let refused = format!("{:?}", make(&directory, "order", ["\"1.2.3\"", "\"3.2.1\""]).unwrap_err());
         assert!(refused.contains("Wrong") && refused.contains("is not empty"), "{refused}");
         assert_eq!(fs::read_to_string(directory.join("src/main.rs")).unwrap(), "mine");
         assert!(!directory.join("README.md").exists(), "a refusal changes nothing");
@@ -137,15 +140,18 @@ mod tests {
     #[test]
     fn an_empty_directory_will_do_and_a_file_will_not() {
         let place = tempfile::tempdir().unwrap();
-        make(place.path(), "order", "\"1\"").unwrap();
+        make(place.path(), "order", ["\"1\""; 2]).unwrap();
         let file = place.path().join("README.md");
-        let refused = format!("{:?}", make(&file, "order", "\"1\"").unwrap_err());
+        let refused = format!("{:?}", make(&file, "order", ["\"1\""; 2]).unwrap_err());
         assert!(refused.contains("cannot be used as a directory"), "{refused}");
     }
 
     #[test]
-    fn the_sdk_s_source_is_used_where_it_is() {
-        let expected = Path::new(SDK_SOURCE).canonicalize().unwrap();
-        assert_eq!(sdk(), format!("{{ path = {:?} }}", expected.to_str().unwrap()));
+    fn sources_are_used_where_they_are() {
+        for source in [SDK_SOURCE, TESTING_SOURCE] {
+            let expected = Path::new(source).canonicalize().unwrap();
+            assert_eq!(dependency(source), format!("{{ path = {:?} }}", expected.to_str().unwrap()));
+        }
+        assert_eq!(dependency("/nowhere"), format!("{:?}", env!("CARGO_PKG_VERSION")));
     }
 }

@@ -134,7 +134,8 @@ impl WorkflowHost {
         let mode = Mode::Live { backend, token: invocation.checkpoint_token };
         let recorded = Recorded::new(invocation.operations);
         let emitted = invocation.journals.last().map_or(0, |journal| journal.calls);
-        let handed_over = invocation.journals.last().map_or(0, |journal| journal.delivered);
+        // A call that blocks is counted when it is made: what woke it may be new.
+        let handed_over = invocation.journals.last().map_or(0, |journal| journal.delivered.saturating_sub(1));
         let mut host = Self::new(
             mode,
             invocation.arn,
