@@ -8,6 +8,17 @@
 //! | `.future()` | when the future is first polled | never begins |
 //! | `.spawn()` | at the call | runs all the same, until the future is dropped |
 //!
+//! ```no_run
+//! # use std::time::Duration;
+//! # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+//! let stock = ctx.invoke::<u32, _>("stock", 7).name("stock").spawn(); // begins here
+//! let limit = ctx.wait(Duration::from_secs(60)).future();
+//! ctx.step(|_| async { Ok(println!("looking")) }).name("look").await?; // begins and ends here
+//! limit.await?; // begins and ends here
+//! let stock = stock.await?;
+//! # Ok(()) }
+//! ```
+//!
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 

@@ -11,7 +11,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes durable operations. Cheap to clone.
+/// Makes durable operations, in the execution itself or in a child context. Cheap to clone.
+///
+/// Every operation is a builder that does nothing by itself: see [`builders`](crate::builders).
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use std::time::Duration;
+///
+/// let parcel: u32 = ctx.step(|_| async { Ok(17) }).name("pack").await?;
+/// ctx.wait(Duration::from_secs(60)).await?;
+/// ctx.step(move |_| async move { Ok(println!("parcel {parcel} is out")) }).name("ship").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DurableContext {
@@ -52,24 +65,49 @@ impl DurableContext {
     }
 
     /// The durable execution's ARN.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// println!("aws lambda get-durable-execution --durable-execution-arn {}", ctx.execution_arn());
+    /// # }
+    /// ```
     #[must_use]
     pub fn execution_arn(&self) -> &str {
         &self.execution.arn
     }
 
-    /// The durable execution's name: chosen by whoever started it, unique within the function.
+    /// The durable execution's name: chosen by whoever started it, unique within the function; 1 to 64 characters of
+    /// `[a-zA-Z0-9-_]`.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// let report = format!("reports/{}.pdf", ctx.execution_name());
+    /// # }
+    /// ```
     #[must_use]
     pub fn execution_name(&self) -> &str {
         &self.execution.name
     }
 
     /// The function's name.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// ctx.logger().with("function", ctx.function_name()).info("started");
+    /// # }
+    /// ```
     #[must_use]
     pub fn function_name(&self) -> &str {
         &self.execution.function_name
     }
 
     /// The version of the function that the execution is pinned to.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// ctx.logger().with("version", ctx.function_version()).info("started");
+    /// # }
+    /// ```
     #[must_use]
     pub fn function_version(&self) -> &str {
         &self.execution.function_version
@@ -77,12 +115,24 @@ impl DurableContext {
 
     /// Always false. A workflow cannot tell a replay from a live run, so it cannot behave differently in one; it has
     /// no need to, since logs and output that a replay repeats are dropped by the host.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// assert!(!ctx.is_replaying());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_replaying(&self) -> bool {
         false
     }
 
     /// Writes log lines that belong to this context.
+    ///
+    /// ```no_run
+    /// # fn example(ctx: &everstep_sdk::DurableContext) {
+    /// ctx.logger().with("customer", "c-17").info("order accepted");
+    /// # }
+    /// ```
     #[must_use]
     pub fn logger(&self) -> Logger {
         Logger::new(self.operation)
@@ -93,6 +143,24 @@ impl DurableContext {
     ///
     /// The body runs alone, to its end, while everything else stands still, and only its result survives: see the
     /// [crate's documentation](crate#steps).
+    ///
+    /// The result is recorded as JSON, unless there is a [serdes](StepBuilder::serdes); an error is retried by the
+    /// [default schedule](crate::RetryStrategyConfig), unless there is [another](StepBuilder::retry_strategy_config).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let booking: String = ctx
+    ///     .step(|step| async move { Ok(format!("booked with key {}", step.idempotency_key())) })
+    ///     .name("book")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`StepError`](crate::StepError): the body failed and the retry strategy stopped, the last attempt was
+    /// interrupted, or the result could not be converted.
     pub fn step<O, F, Fut>(&self, body: F) -> StepBuilder<O, F, Fut>
     where
         F: FnOnce(StepContext) -> Fut + 'static,
@@ -102,17 +170,47 @@ impl DurableContext {
     }
 
     /// An HTTP request as a step of its own, performed by the host while the workflow goes on: many at once, each
-    /// recorded with its answer.
+    /// recorded with its answer, which may have 8 MiB.
     ///
     /// `request` is a [`http::Request`], or a URL to GET. Any status is an answer; see
     /// [`http::Response::error_for_status`].
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::http::Request;
+    ///
+    /// let stock = ctx.fetch("https://api.example.com/stock/7").spawn();
+    /// let charge = Request::post("https://pay.example.com/charges").idempotency_key("order-7");
+    /// let receipt = ctx.fetch(charge).name("charge").await?.error_for_status()?;
+    /// let left: u32 = stock.await?.json()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`FetchError`](crate::FetchError): the request is not allowed, or there was no answer.
     pub fn fetch(&self, request: impl Into<http::Request>) -> FetchBuilder {
         FetchBuilder::new(self.clone(), request.into())
     }
 
     /// A durable timer. The process need not live meanwhile.
     ///
-    /// `duration` is rounded up to whole seconds; a wait of zero or of more than 366 days fails.
+    /// `duration` is rounded up to whole seconds: 1 to 31,622,400 (366 days).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// ctx.wait(Duration::from_secs(30 * 24 * 3_600)).name("trial-period").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`WaitError`](crate::WaitError): of kind `Zero` for a wait of no time, of kind `TooLong` for one of more than
+    /// 366 days.
     pub fn wait(&self, duration: Duration) -> WaitBuilder {
         WaitBuilder::new(self.clone(), duration)
     }
@@ -120,6 +218,24 @@ impl DurableContext {
     /// A child context: a group of operations with a name and a result of its own in the history.
     ///
     /// The body is workflow code. It runs again on every replay, over the recorded results of its operations.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let order: (u32, u32) = ctx
+    ///     .run_in_child_context(|ctx| async move {
+    ///         let stock = ctx.step(|_| async { Ok(3) }).name("stock").await?;
+    ///         let price = ctx.step(|_| async { Ok(1299) }).name("price").await?;
+    ///         Ok((stock, price))
+    ///     })
+    ///     .name("look-up")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`ChildContextError`](crate::ChildContextError): the body failed, or its result could not be converted.
     pub fn run_in_child_context<O, F, Fut>(&self, body: F) -> ChildBuilder<O, F, Fut>
     where
         F: FnOnce(DurableContext) -> Fut + 'static,
@@ -130,6 +246,17 @@ impl DurableContext {
 }
 
 /// What a step's body is given: nothing durable, since steps do not nest.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// ctx.step(|step| async move {
+///     step.logger().with("attempt", step.attempt()).info("charging");
+///     Ok(println!("charge with key {}", step.idempotency_key()))
+/// })
+/// .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StepContext {
@@ -142,7 +269,16 @@ impl StepContext {
         Self { operation, attempt }
     }
 
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. An attempt whose process died and that runs again keeps its number.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let text: String = ctx
+    ///     .step(|step| async move { Ok(format!("from mirror {}", if step.attempt() > 1 { "b" } else { "a" })) })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
@@ -150,18 +286,45 @@ impl StepContext {
 
     /// A UUID-shaped key, the same for every attempt of this step and different for any other step of any execution:
     /// what a payment API wants as its idempotency key.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::http::Request;
+    ///
+    /// let charge = ctx.step(|step| async move {
+    ///     let request = Request::post("https://pay.example.com/charges").idempotency_key(step.idempotency_key());
+    ///     Ok(request.send()?.text()?.to_owned())
+    /// });
+    /// let receipt = charge.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         bindings::idempotency_key(self.operation)
     }
 
-    /// The step's id in the log.
+    /// The step's id in the log, the same for every attempt: 1 to 64 characters of `[a-zA-Z0-9-_]`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.step(|step| async move { Ok(std::fs::write(format!("out/{}.txt", step.operation_id()), "done")?) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn operation_id(&self) -> String {
         bindings::operation_id(self.operation)
     }
 
-    /// Writes log lines that belong to this step.
+    /// Writes log lines that belong to this step. A replay does not run the body, and repeats none.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.step(|step| async move { Ok(step.logger().info("the body runs")) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn logger(&self) -> Logger {
         Logger::new(self.operation)
@@ -228,11 +391,12 @@ impl DurableContext {
         WaitForCallbackBuilder::new(self.clone(), submitter)
     }
 
-    /// Invokes another function and takes its result. A durable one is started once, as an execution of its own, however
-    /// often this one is replayed or its process dies.
+    /// Invokes another function and takes its result. A durable one is started once, as an execution of its own,
+    /// however often this one is replayed or its process dies.
     ///
     /// `function_id` is a name or an ARN, with a version or an alias if it is to be pinned: 1 to 256 characters. Input
-    /// and result are JSON; the input has at most 1 MiB.
+    /// and result are JSON; the input has at most 1 MiB, and a type that owns what it holds (a `String`, not a `&str`).
+    /// A longer input, and what is no name of a function, fail the execution, with type `WorkflowError`.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -253,8 +417,8 @@ impl DurableContext {
     /// Polls a condition: calls `check` with the state, first `initial_state`, then what the last check returned, until
     /// the wait strategy says that the condition is met. The process need not live between checks.
     ///
-    /// A check is a step's body: it runs alone, with real time and I/O, and only the state it returns survives. One whose
-    /// process died runs again.
+    /// A check is a step's body: it runs alone, with real time and I/O, and only the state it returns survives. One
+    /// whose process died runs again.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -302,7 +466,8 @@ impl DurableContext {
     ///
     /// # Errors
     ///
-    /// A [`ChildContextError`](crate::ChildContextError), with the failure of the last attempt, when the strategy stops.
+    /// A [`ChildContextError`](crate::ChildContextError), with the failure of the last attempt, when the strategy
+    /// stops.
     pub fn with_retry<O, F, Fut>(&self, body: F) -> WithRetryBuilder<O, F, Fut>
     where
         O: 'static,

@@ -21,6 +21,12 @@ macro_rules! operation_error {
             }
 
             /// What happened.
+            ///
+            /// ```
+            #[doc = concat!("fn report(error: &everstep_sdk::", stringify!($name), ") {")]
+            ///     println!("{}", error.kind());
+            /// }
+            /// ```
             #[must_use]
             pub fn kind(&self) -> &$kind {
                 &self.kind
@@ -64,6 +70,21 @@ use std::error::Error;
 use std::fmt;
 
 /// A durable operation that did not succeed.
+///
+/// Match on its [`kind`](Self::kind) to decide, and print it with `{:#}` to tell.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{FetchErrorKind, OperationErrorKind};
+///
+/// if let Err(error) = ctx.fetch("https://api.example.com/orders/7").await {
+///     let OperationErrorKind::Fetch(fetch) = error.kind() else { return Err(error.into()) };
+///     let denied = matches!(fetch.kind(), FetchErrorKind::Denied { .. });
+///     println!("{error:#} (denied: {denied})");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OperationError {
@@ -104,24 +125,53 @@ impl OperationError {
     }
 
     /// Which kind of operation failed, and how.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// use everstep_sdk::OperationErrorKind;
+    ///
+    /// let may_be_asked_again = matches!(error.kind(), OperationErrorKind::Callback(_));
+    /// # }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &OperationErrorKind {
         &self.kind
     }
 
-    /// The operation's id in the log; none if the operation never began, and of a batch's item.
+    /// The operation's id in the log, 1 to 64 characters of `[a-zA-Z0-9-_]`; none if the operation never began, if it
+    /// did not fail but its result could not be read, and of a batch's item.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// println!("operation {} failed", error.operation_id().unwrap_or("(never begun)"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn operation_id(&self) -> Option<&str> {
         self.record.as_ref().and_then(|record| record.operation_id.as_deref())
     }
 
-    /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began.
+    /// The operation's status in the log: `FAILED`, `TIMED_OUT` or `STOPPED`; none if it never began, or did not fail
+    /// but its result could not be read.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// let too_slow = error.status() == Some("TIMED_OUT");
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<&str> {
         self.record.as_ref().map(|record| record.status)
     }
 
-    /// What was recorded of the failure; none if the operation did not fail, but its result could not be read.
+    /// What was recorded of the failure; none if the operation never began, or did not fail but its result could not be
+    /// read.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// let declined = error.wire().is_some_and(|wire| wire.error_type() == Some("CardDeclined"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn wire(&self) -> Option<&WireError> {
         self.record.as_ref().map(|record| &record.wire)
@@ -149,25 +199,34 @@ impl Error for OperationError {
     }
 }
 
-/// Which kind of operation failed.
+/// Which kind of operation failed, with the error of its family.
+///
+/// ```
+/// use everstep_sdk::{OperationError, OperationErrorKind, StepErrorKind};
+///
+/// fn interrupted(error: &OperationError) -> bool {
+///     let OperationErrorKind::Step(step) = error.kind() else { return false };
+///     matches!(step.kind(), StepErrorKind::Interrupted { .. })
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OperationErrorKind {
-    /// A step.
+    /// A step: see [`DurableContext::step`](crate::DurableContext::step).
     Step(StepError),
-    /// A wait.
+    /// A wait: see [`DurableContext::wait`](crate::DurableContext::wait).
     Wait(WaitError),
-    /// A child context.
+    /// A child context, a retried block, a `map` or a `parallel`.
     ChildContext(ChildContextError),
-    /// An HTTP request.
+    /// An HTTP request: see [`DurableContext::fetch`](crate::DurableContext::fetch).
     Fetch(FetchError),
     /// One of `try_join_all`, `join_all`, `select_ok` and `race`.
     Combinator(CombinatorError),
     /// A callback, created or waited for.
     Callback(CallbackError),
-    /// An invoked function.
+    /// An invoked function: see [`DurableContext::invoke`](crate::DurableContext::invoke).
     Invoke(InvokeError),
-    /// A polled condition.
+    /// A polled condition: see [`DurableContext::wait_for_condition`](crate::DurableContext::wait_for_condition).
     WaitForCondition(WaitForConditionError),
 }
 

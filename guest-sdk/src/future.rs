@@ -15,6 +15,17 @@ use std::task::{Context, Poll, Waker};
 /// be used on it; which of several is ready first is recorded, and the same on replay.
 ///
 /// Dropping it before it is done cancels the operation, spawned ones too.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{DurableFuture, http::Response};
+///
+/// let stock: DurableFuture<Response> = ctx.fetch("https://api.example.com/stock").spawn();
+/// let price = ctx.fetch("https://api.example.com/price").await?;
+/// let stock = stock.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a future does nothing unless it is awaited; an operation that is dropped is cancelled"]
 pub struct DurableFuture<O> {
     inner: Pin<Box<dyn Future<Output = Result<O, OperationError>>>>,

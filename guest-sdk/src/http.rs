@@ -8,7 +8,20 @@ use std::fmt;
 
 mod send;
 
-/// A request.
+/// A request. `Debug` leaves out headers and body, which may be secrets.
+///
+/// A URL is converted to a GET of it. Nothing is checked until the request is sent; the host sends only what it was
+/// allowed to send.
+///
+/// ```
+/// use everstep_sdk::http::Request;
+///
+/// let request = Request::post("https://api.example.com/orders")
+///     .header("accept", "application/json")
+///     .idempotency_key("order-7")
+///     .json(&["pencil", "paper"])?;
+/// # Ok::<(), everstep_sdk::BoxError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
@@ -20,36 +33,62 @@ pub struct Request {
 
 impl Request {
     /// A request with this method for this absolute `http` or `https` URL.
+    ///
+    /// ```
+    /// let request = everstep_sdk::http::Request::new("PATCH", "https://api.example.com/orders/7");
+    /// ```
     #[must_use]
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new() }
     }
 
     /// `GET`.
+    ///
+    /// ```
+    /// let request = everstep_sdk::http::Request::get("https://api.example.com/orders?open=true");
+    /// ```
     #[must_use]
     pub fn get(url: impl Into<String>) -> Self {
         Self::new("GET", url)
     }
 
     /// `POST`.
+    ///
+    /// ```
+    /// let request = everstep_sdk::http::Request::post("https://api.example.com/orders").body("pencil");
+    /// ```
     #[must_use]
     pub fn post(url: impl Into<String>) -> Self {
         Self::new("POST", url)
     }
 
     /// `PUT`.
+    ///
+    /// ```
+    /// let request = everstep_sdk::http::Request::put("https://api.example.com/orders/7/state").body("paid");
+    /// ```
     #[must_use]
     pub fn put(url: impl Into<String>) -> Self {
         Self::new("PUT", url)
     }
 
     /// `DELETE`.
+    ///
+    /// ```
+    /// let request = everstep_sdk::http::Request::delete("https://api.example.com/orders/7");
+    /// ```
     #[must_use]
     pub fn delete(url: impl Into<String>) -> Self {
         Self::new("DELETE", url)
     }
 
-    /// Adds a header.
+    /// Adds a header, after those of the same name. `host`, `content-length` and what belongs to the connection are the
+    /// host's to set.
+    ///
+    /// ```
+    /// # use everstep_sdk::http::Request;
+    /// let request = Request::get("https://api.example.com/me").header("authorization", "Bearer abc");
+    /// ```
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -57,19 +96,34 @@ impl Request {
     }
 
     /// Adds an `idempotency-key` header. With it a request may be sent again when nobody knows whether it arrived.
+    ///
+    /// ```
+    /// let charge = everstep_sdk::http::Request::post("https://pay.example.com/charges").idempotency_key("order-7");
+    /// ```
     #[must_use]
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {
         self.header("idempotency-key", key.into())
     }
 
-    /// The body.
+    /// Sets the body; without this it is empty, and so is the request's.
+    ///
+    /// ```
+    /// let upload = everstep_sdk::http::Request::put("https://files.example.com/a.bin").body(vec![0, 1, 2]);
+    /// ```
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// `value` as JSON, and the header that says so.
+    /// Sets the body to `value` as JSON, and adds the header that says so.
+    ///
+    /// ```
+    /// use everstep_sdk::http::Request;
+    ///
+    /// let request = Request::post("https://api.example.com/orders").json(&("pencil", 12))?;
+    /// # Ok::<(), everstep_sdk::BoxError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -89,9 +143,20 @@ impl Request {
     /// Sends it, and waits for the answer. For step bodies: there it is real, and may go where the allow list lets it.
     /// Redirects are not followed.
     ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::http::Request;
+    ///
+    /// let name: String = ctx
+    ///     .step(|_| async { Request::get("https://api.example.com/name").send()?.error_for_status()?.json() })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// If there is no answer; any status is one.
+    /// If there is no answer, or the request is malformed or not allowed. An answer of any status is none.
     ///
     /// # Panics
     ///
@@ -131,7 +196,18 @@ impl From<Request> for crate::bindings::HttpRequest {
     }
 }
 
-/// What a server answered.
+/// What a server answered, of any status. `Debug` leaves out headers and body.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// let answer = ctx.fetch("https://api.example.com/orders/7").await?;
+/// match answer.status() {
+///     404 => println!("no such order"),
+///     _ => println!("{}", answer.error_for_status()?.text()?),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {
@@ -142,19 +218,40 @@ pub struct Response {
 }
 
 impl Response {
-    /// The status code.
+    /// The status code, 100 to 599 as a rule.
+    ///
+    /// ```
+    /// fn is_gone(answer: &everstep_sdk::http::Response) -> bool {
+    ///     matches!(answer.status(), 404 | 410)
+    /// }
+    /// ```
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// Whether the status is 200 to 299.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let available = ctx.fetch("https://api.example.com/health").await?.is_success();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The first header of that name (in any case) whose value is text.
+    /// The first header of that name (in any case), if its value is text.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let answer = ctx.fetch("https://api.example.com/report").await?;
+    /// let location = answer.header("Location").ok_or("the report is nowhere")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
@@ -162,24 +259,52 @@ impl Response {
     }
 
     /// All headers in order of arrival, names in lower case.
+    ///
+    /// ```
+    /// fn cookies(answer: &everstep_sdk::http::Response) -> usize {
+    ///     answer.headers().iter().filter(|(name, _)| name == "set-cookie").count()
+    /// }
+    /// ```
     #[must_use]
     pub fn headers(&self) -> &[(String, Vec<u8>)] {
         &self.headers
     }
 
-    /// What came after the body.
+    /// What came after the body: fields in order of arrival. Nearly always none.
+    ///
+    /// ```
+    /// fn has_checksum(answer: &everstep_sdk::http::Response) -> bool {
+    ///     answer.trailers().iter().any(|(name, _)| name == "x-checksum")
+    /// }
+    /// ```
     #[must_use]
     pub fn trailers(&self) -> &[(String, Vec<u8>)] {
         &self.trailers
     }
 
-    /// The body.
+    /// The body. That of a durable request has at most 8 MiB; a longer answer fails the request.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let answer = ctx.fetch("https://files.example.com/logo.png").await?;
+    /// println!("{} bytes", answer.body().len());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// The body as text.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let answer = ctx.fetch("https://api.example.com/motto").await?;
+    /// println!("{}", answer.text()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -190,14 +315,28 @@ impl Response {
 
     /// The body as JSON.
     ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let prices: Vec<f64> = ctx.fetch("https://api.example.com/prices").await?.json()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// If it is not what is asked for.
+    /// If it is not JSON, or not of the type that is asked for.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, BoxError> {
         Ok(serde_json::from_slice(&self.body)?)
     }
 
     /// The answer, unless its status is 400 or higher.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let answer = ctx.fetch("https://api.example.com/orders/7").await?.error_for_status()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -221,11 +360,17 @@ impl From<crate::bindings::HttpResponse> for Response {
     }
 }
 
-/// A server answered with a status of 400 or higher.
+/// A server answered with a status of 400 or higher: see [`Response::error_for_status`].
+///
+/// ```
+/// fn is_our_fault(error: everstep_sdk::http::StatusError) -> bool {
+///     error.status < 500
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatusError {
-    /// The status.
+    /// The status: 400 or higher.
     pub status: u16,
 }
 

@@ -33,6 +33,34 @@
 //! }
 //! ```
 //!
+//! # Operations
+//!
+//! All of them are methods of [`DurableContext`], and give a [builder](builders): `.await` it, or make a future of it
+//! with `.future()`, or begin it in the background with `.spawn()`.
+//!
+//! | operation | what it is | in the history | fails with |
+//! |---|---|---|---|
+//! | [`step`](DurableContext::step) | code with effects: run once, retried, its result recorded | STEP | [`StepError`] |
+//! | [`fetch`](DurableContext::fetch) | an HTTP request, performed by the host | STEP (`Fetch`) | [`FetchError`] |
+//! | [`wait`](DurableContext::wait) | a timer, 1 second to 366 days | WAIT | [`WaitError`] |
+//! | [`create_callback`](DurableContext::create_callback) | an id for somebody outside to complete | CALLBACK | [`CallbackError`] |
+//! | [`wait_for_callback`](DurableContext::wait_for_callback) | the same, with the step that gives the id away | CONTEXT (`WaitForCallback`) | [`CallbackError`] |
+//! | [`invoke`](DurableContext::invoke) | another function and its result | CHAINED_INVOKE | [`InvokeError`] |
+//! | [`wait_for_condition`](DurableContext::wait_for_condition) | a check, made again and again until it is content | STEP (`WaitForCondition`) | [`WaitForConditionError`] |
+//! | [`run_in_child_context`](DurableContext::run_in_child_context) | a group of operations | CONTEXT (`RunInChildContext`) | [`ChildContextError`] |
+//! | [`with_retry`](DurableContext::with_retry) | a group of operations that is retried as a whole | CONTEXT (`RunInChildContext`) | [`ChildContextError`] |
+//! | [`map`](DurableContext::map) | a group of operations for each of many items | CONTEXT (`Map`) | [`ChildContextError`] |
+//! | [`parallel`](DurableContext::parallel) | several groups of operations at once | CONTEXT (`Parallel`) | [`ChildContextError`] |
+//! | [`try_join_all`](DurableContext::try_join_all) | all of several futures, or the first failure | CONTEXT (`RunInChildContext`) | [`CombinatorError`] |
+//! | [`join_all`](DurableContext::join_all) | how each of several futures ended | CONTEXT (`RunInChildContext`) | [`CombinatorError`] |
+//! | [`select_ok`](DurableContext::select_ok) | the first of several futures that succeeds | CONTEXT (`RunInChildContext`) | [`CombinatorError`] |
+//! | [`race`](DurableContext::race) | the first of several futures that ends | CONTEXT (`RunInChildContext`) | [`CombinatorError`] |
+//!
+//! Every error is an [`OperationError`], whose [kind](OperationError::kind) holds the one of the table. What breaks a
+//! bound (a name of 300 characters, say) ends the execution instead, as FAILED with type `WorkflowError`. Retries are
+//! described by a [`RetryStrategyConfig`] or decided by a closure; values are written and read by a [`Serdes`];
+//! [`Logger`] writes log lines.
+//!
 //! # Determinism
 //!
 //! There is no contract to keep. Outside steps a workflow has no way to see anything that differs between a live run
@@ -51,15 +79,15 @@
 //! # Waiting for others
 //!
 //! A workflow that waits needs no process, for a year if need be. It waits for somebody outside with
-//! [`create_callback`](DurableContext::create_callback) and [`wait_for_callback`](DurableContext::wait_for_callback), for
-//! another function with [`invoke`](DurableContext::invoke), for something that has to be looked at again and again with
-//! [`wait_for_condition`](DurableContext::wait_for_condition), and between the attempts of a whole block of operations
-//! with [`with_retry`](DurableContext::with_retry).
+//! [`create_callback`](DurableContext::create_callback) and [`wait_for_callback`](DurableContext::wait_for_callback),
+//! for another function with [`invoke`](DurableContext::invoke), for something that has to be looked at again and again
+//! with [`wait_for_condition`](DurableContext::wait_for_condition), and between the attempts of a whole block of
+//! operations with [`with_retry`](DurableContext::with_retry).
 //!
 //! # HTTP
 //!
-//! [`DurableContext::fetch`] makes a request durable: the host performs it while the workflow goes on, many at once, and
-//! records the answer. In a step's body, [`http::Request::send`] makes one on the spot.
+//! [`DurableContext::fetch`] makes a request durable: the host performs it while the workflow goes on, many at once,
+//! and records the answer. In a step's body, [`http::Request::send`] makes one on the spot.
 //!
 //! # Steps
 //!
@@ -84,14 +112,16 @@
 //! [`DurableContext::map`] and [`DurableContext::parallel`] run many child contexts at once, with a limit and with
 //! [criteria](builders::map_parallel::CompletionConfig) for stopping early. [`DurableContext::try_join_all`],
 //! [`join_all`](DurableContext::join_all), [`select_ok`](DurableContext::select_ok) and [`race`](DurableContext::race)
-//! combine operations and show the combination in the history; `join!`, `select!` and whatever else the ecosystem has do
-//! the same without a trace. Every one of them is repeated by a replay item for item: nothing of a large result is
+//! combine operations and show the combination in the history; `join!`, `select!` and whatever else the ecosystem has
+//! do the same without a trace. Every one of them is repeated by a replay item for item: nothing of a large result is
 //! summarised.
 //!
 //! # Order
 //!
 //! An operation begins when its future is first polled (with `.spawn()`: at the call), unlike in AWS's SDK, which
 //! numbers operations where the builder is made. Either is the same on every replay.
+
+#![warn(missing_docs)]
 
 pub mod builders;
 mod context;
@@ -131,10 +161,31 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 
-/// The error that handlers and bodies return.
+/// The error that handlers and bodies return: any error, made by `?` or from text.
+///
+/// What the log holds of it is told by [`WireError`]; to give it a name there, see [`TypedError`].
+///
+/// ```
+/// fn checked(amount: i64) -> Result<u64, everstep_sdk::BoxError> {
+///     if amount == 0 {
+///         return Err("nothing to charge".into());
+///     }
+///     Ok(u64::try_from(amount)?)
+/// }
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What happens to an attempt whose process died before its outcome was durable.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::StepSemantics;
+///
+/// let text_message = ctx.step(|_| async { Ok(println!("the parcel is on its way")) });
+/// text_message.name("notify").semantics(StepSemantics::AtMostOncePerRetry).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum StepSemantics {
@@ -156,6 +207,19 @@ pub enum StepSemantics {
 ///
 /// If the process dies in here, a later one runs `main` again from the start, over the record of what was done. While
 /// the execution only waits, the call does not return and no process need exist.
+///
+/// ```no_run
+/// use everstep_sdk::{BoxError, DurableContext};
+///
+/// async fn greet(name: String, ctx: DurableContext) -> Result<String, BoxError> {
+///     ctx.logger().info("greeting");
+///     Ok(format!("Hello, {name}!"))
+/// }
+///
+/// fn main() {
+///     everstep_sdk::run(greet)
+/// }
+/// ```
 pub fn run<E, O, F, Fut>(handler: F)
 where
     F: FnOnce(E, DurableContext) -> Fut + 'static,

@@ -12,6 +12,21 @@ use std::time::{Duration, SystemTime};
 pub(crate) const LONGEST_SECONDS: u32 = 31_622_400;
 
 /// What a retry strategy decides about a failed attempt.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::RetryDecision;
+/// use std::time::Duration;
+///
+/// ctx.step(|_| async { Ok(()) })
+///     .retry_strategy(|_error, attempt| match attempt {
+///         1..=3 => RetryDecision::Retry { delay: Duration::from_secs(10) },
+///         _ => RetryDecision::Stop,
+///     })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryDecision {
@@ -25,6 +40,13 @@ pub enum RetryDecision {
 }
 
 /// How a computed delay is randomised, so that what failed together does not come back together.
+///
+/// ```
+/// use everstep_sdk::{JitterStrategy, RetryStrategyConfig};
+///
+/// let exact = RetryStrategyConfig::builder().jitter(JitterStrategy::None).build();
+/// assert_eq!(RetryStrategyConfig::default().jitter(), JitterStrategy::Full);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum JitterStrategy {
@@ -130,42 +152,74 @@ impl Default for RetryStrategyConfig {
 }
 
 impl RetryStrategyConfig {
-    /// Starts from the default.
+    /// Starts from the default: 6 attempts, 5 s, at most 60 s, doubling, full jitter.
+    ///
+    /// ```
+    /// let twice = everstep_sdk::RetryStrategyConfig::builder().max_attempts(2).build();
+    /// ```
     pub fn builder() -> RetryStrategyConfigBuilder {
         RetryStrategyConfigBuilder { config: Self::default() }
     }
 
     /// Attempts in all, the first included.
+    ///
+    /// ```
+    /// assert_eq!(everstep_sdk::RetryStrategyConfig::critical().max_attempts(), 10);
+    /// ```
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
     /// Delay after the first attempt, before jitter.
+    ///
+    /// ```
+    /// let delay = everstep_sdk::RetryStrategyConfig::transient().initial_delay();
+    /// assert_eq!(delay.as_secs(), 5);
+    /// ```
     #[must_use]
     pub fn initial_delay(&self) -> Duration {
         self.delay.initial
     }
 
     /// Upper bound of the delay, before jitter.
+    ///
+    /// ```
+    /// let longest = everstep_sdk::RetryStrategyConfig::default().max_delay();
+    /// assert_eq!(longest.as_secs(), 60);
+    /// ```
     #[must_use]
     pub fn max_delay(&self) -> Duration {
         self.delay.max
     }
 
     /// What the delay is multiplied with from one attempt to the next.
+    ///
+    /// ```
+    /// assert_eq!(everstep_sdk::RetryStrategyConfig::critical().backoff_rate(), 1.5);
+    /// ```
     #[must_use]
     pub fn backoff_rate(&self) -> f64 {
         self.delay.rate
     }
 
-    /// What is added to the delay from one attempt to the next.
+    /// What is added to the delay from one attempt to the next; zero but for the linear schedules.
+    ///
+    /// ```
+    /// assert_eq!(everstep_sdk::RetryStrategyConfig::linear().increment().as_secs(), 1);
+    /// ```
     #[must_use]
     pub fn increment(&self) -> Duration {
         self.delay.increment
     }
 
     /// How the delay is randomised.
+    ///
+    /// ```
+    /// use everstep_sdk::{JitterStrategy, RetryStrategyConfig};
+    ///
+    /// assert_eq!(RetryStrategyConfig::transient().jitter(), JitterStrategy::Half);
+    /// ```
     #[must_use]
     pub fn jitter(&self) -> JitterStrategy {
         self.delay.jitter
@@ -210,7 +264,27 @@ impl RetryStrategyConfig {
     }
 }
 
-/// Builds a [`RetryStrategyConfig`].
+/// Builds a [`RetryStrategyConfig`]: made by [`RetryStrategyConfig::builder`] and
+/// [`RetryStrategyConfig::linear_builder`].
+///
+/// Delays of every size are allowed; the schedule brings what it computes to whole seconds, from 1 to 31,622,400 (366
+/// days).
+///
+/// ```
+/// use everstep_sdk::{JitterStrategy, RetryStrategyConfig};
+/// use std::time::Duration;
+///
+/// let config = RetryStrategyConfig::builder()
+///     .max_attempts(8)
+///     .initial_delay(Duration::from_secs(1))
+///     .max_delay(Duration::from_secs(600))
+///     .backoff_rate(3.0)
+///     .increment(Duration::from_secs(2))
+///     .jitter(JitterStrategy::Half)
+///     .retryable_errors(["connection reset", "timed out"])
+///     .retryable_error_types(["Throttled"])
+///     .build();
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `.build()`"]
 #[non_exhaustive]
@@ -220,24 +294,48 @@ pub struct RetryStrategyConfigBuilder {
 
 impl RetryStrategyConfigBuilder {
     /// Attempts in all, the first included; 0 and 1 both mean no retry.
+    ///
+    /// ```
+    /// let config = everstep_sdk::RetryStrategyConfig::builder().max_attempts(3).build();
+    /// assert_eq!(config.max_attempts(), 3);
+    /// ```
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.config.max_attempts = max_attempts;
         self
     }
 
     /// Delay after the first attempt, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// # use std::time::Duration;
+    /// let config = RetryStrategyConfig::builder().initial_delay(Duration::from_secs(30)).build();
+    /// ```
     pub fn initial_delay(mut self, delay: Duration) -> Self {
         self.config.delay.initial = delay;
         self
     }
 
     /// Upper bound of the delay, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// # use std::time::Duration;
+    /// // 5, 10, 20, ... seconds, and every hour in the end
+    /// let config = RetryStrategyConfig::builder().max_attempts(48).max_delay(Duration::from_secs(3_600)).build();
+    /// ```
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.config.delay.max = delay;
         self
     }
 
-    /// What the delay is multiplied with from one attempt to the next.
+    /// What the delay is multiplied with from one attempt to the next: 1 keeps it, 2 doubles it. Below 1 it shrinks, to
+    /// a second at least; a rate that gives no number gives the longest delay.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// let steep = RetryStrategyConfig::builder().backoff_rate(4.0).build();
+    /// ```
     pub fn backoff_rate(mut self, rate: f64) -> Self {
         self.config.delay.rate = rate;
         self
@@ -245,12 +343,25 @@ impl RetryStrategyConfigBuilder {
 
     /// What is added to the delay from one attempt to the next: with a backoff rate of 1, delays grow linearly. An HTTP
     /// request ([`DurableContext::fetch`](crate::DurableContext::fetch)) takes no notice of it.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// # use std::time::Duration;
+    /// // 5, 15, 25, ... seconds
+    /// let config = RetryStrategyConfig::builder().backoff_rate(1.0).increment(Duration::from_secs(10)).build();
+    /// ```
     pub fn increment(mut self, increment: Duration) -> Self {
         self.config.delay.increment = increment;
         self
     }
 
     /// How the delay is randomised.
+    ///
+    /// ```
+    /// use everstep_sdk::{JitterStrategy, RetryStrategyConfig};
+    ///
+    /// let on_the_second = RetryStrategyConfig::builder().jitter(JitterStrategy::None).build();
+    /// ```
     pub fn jitter(mut self, jitter: JitterStrategy) -> Self {
         self.config.delay.jitter = jitter;
         self
@@ -259,6 +370,11 @@ impl RetryStrategyConfigBuilder {
     /// Retries only errors whose message (with that of their causes) contains one of `parts`, or which
     /// [`retryable_error_types`](Self::retryable_error_types) names. With neither: all errors. An HTTP request takes no
     /// notice of it.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// let network = RetryStrategyConfig::builder().retryable_errors(["timed out", "connection refused"]).build();
+    /// ```
     pub fn retryable_errors<P: Into<String>>(mut self, parts: impl IntoIterator<Item = P>) -> Self {
         let retryable = self.config.retryable.get_or_insert_default();
         retryable.messages.extend(parts.into_iter().map(Into::into));
@@ -268,6 +384,11 @@ impl RetryStrategyConfigBuilder {
     /// Retries only errors that are recorded under one of these types (see [`TypedError`](crate::TypedError)), or whose
     /// message [`retryable_errors`](Self::retryable_errors) names. With neither: all errors. An HTTP request takes no
     /// notice of it.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// let throttled = RetryStrategyConfig::builder().retryable_error_types(["Throttled"]).build();
+    /// ```
     pub fn retryable_error_types<N: Into<String>>(mut self, types: impl IntoIterator<Item = N>) -> Self {
         let retryable = self.config.retryable.get_or_insert_default();
         retryable.types.extend(types.into_iter().map(Into::into));
@@ -275,6 +396,11 @@ impl RetryStrategyConfigBuilder {
     }
 
     /// The configuration.
+    ///
+    /// ```
+    /// # use everstep_sdk::RetryStrategyConfig;
+    /// let config: RetryStrategyConfig = RetryStrategyConfig::linear_builder().max_attempts(4).build();
+    /// ```
     #[must_use]
     pub fn build(self) -> RetryStrategyConfig {
         self.config

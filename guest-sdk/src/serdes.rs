@@ -7,19 +7,71 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-/// Turns an operation's result into the text that is recorded, and back.
+/// Turns an operation's result into the text that is recorded, and back. [`JsonSerdes`] is the default; [`TextSerdes`]
+/// and [`from_fn`] serve most other needs.
 ///
 /// A step's result is serialized inside the step, with real time, randomness and the step's I/O; it is read outside,
 /// where the same bytes must give the same value on every replay.
+///
+/// ```
+/// use everstep_sdk::{BoxError, Serdes, serdes::SerdesContext};
+///
+/// /// Amounts as `12.99`.
+/// struct Cents;
+///
+/// impl Serdes<u64> for Cents {
+///     async fn serialize(&self, cents: u64, _: SerdesContext) -> Result<String, BoxError> {
+///         Ok(format!("{}.{:02}", cents / 100, cents % 100))
+///     }
+///
+///     async fn deserialize(&self, text: String, _: SerdesContext) -> Result<u64, BoxError> {
+///         Ok(text.replace('.', "").parse()?)
+///     }
+/// }
+/// ```
 pub trait Serdes<T>: 'static {
-    /// The text to record. An error fails the operation with type `SerializationError`, without a retry.
+    /// The text to record.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the value has no text for. The operation fails with type `SerializationError`, without a retry.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk::{BoxError, Serdes, serdes::SerdesContext};
+    /// async fn text_of(serdes: impl Serdes<u64>) -> Result<String, BoxError> {
+    ///     serdes.serialize(1299, SerdesContext::new("op-1", "arn")).await
+    /// }
+    /// ```
     fn serialize(&self, value: T, context: SerdesContext) -> impl Future<Output = Result<String, BoxError>>;
 
     /// The value of a recorded text.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the text has no value for. The operation fails, with the kind of its family that says so:
+    /// [`StepErrorKind::SerializationFailed`](crate::StepErrorKind::SerializationFailed) for a step.
+    ///
+    /// ```no_run
+    /// # use everstep_sdk::{BoxError, Serdes, serdes::SerdesContext};
+    /// async fn value_of(serdes: impl Serdes<u64>) -> Result<u64, BoxError> {
+    ///     serdes.deserialize("12.99".to_owned(), SerdesContext::new("op-1", "arn")).await
+    /// }
+    /// ```
     fn deserialize(&self, wire: String, context: SerdesContext) -> impl Future<Output = Result<T, BoxError>>;
 
     /// The value of a result without a text: a callback that was completed without a payload, a function that returned
     /// nothing. Unless a serdes says otherwise, that of `null`.
+    ///
+    /// # Errors
+    ///
+    /// As [`deserialize`](Self::deserialize).
+    ///
+    /// ```no_run
+    /// # use everstep_sdk::{BoxError, Serdes, serdes::SerdesContext};
+    /// async fn nothing(serdes: impl Serdes<Option<u64>>) -> Result<Option<u64>, BoxError> {
+    ///     serdes.absent(SerdesContext::new("op-1", "arn")).await
+    /// }
+    /// ```
     fn absent(&self, context: SerdesContext) -> impl Future<Output = Result<T, BoxError>> {
         self.deserialize("null".to_owned(), context)
     }
@@ -52,6 +104,15 @@ impl<T, S: Serdes<T>> Serdes<T> for Arc<S> {
 }
 
 /// Compact JSON: the default.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::JsonSerdes;
+///
+/// let total: u64 = ctx.step(|_| async { Ok(1299) }).serdes(JsonSerdes).await?; // as without
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JsonSerdes;
 
@@ -117,6 +178,14 @@ impl Serdes<Option<String>> for TextSerdes {
 }
 
 /// Two functions as a serdes: made by [`from_fn`].
+///
+/// ```
+/// use everstep_sdk::{Serdes, serdes::from_fn};
+///
+/// fn flags() -> impl Serdes<bool> {
+///     from_fn(|flag| Ok(if flag { "yes" } else { "no" }.to_owned()), |text| Ok(text == "yes"))
+/// }
+/// ```
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct FnSerdes<W, R> {
@@ -167,7 +236,15 @@ where
     }
 }
 
-/// Which value is serialized.
+/// Which value is serialized: to choose a key, say, or a place to keep what is too large for the log.
+///
+/// ```
+/// use everstep_sdk::serdes::SerdesContext;
+///
+/// fn object_key(context: &SerdesContext) -> String {
+///     format!("{}/{}", context.durable_execution_arn(), context.operation_id())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SerdesContext {
@@ -179,6 +256,11 @@ pub struct SerdesContext {
 
 impl SerdesContext {
     /// A context for tests of a serdes; operations make their own.
+    ///
+    /// ```
+    /// let context = everstep_sdk::serdes::SerdesContext::new("op-1", "arn:test");
+    /// assert_eq!(context.operation_id(), "op-1");
+    /// ```
     #[must_use]
     pub fn new(operation_id: impl Into<String>, durable_execution_arn: impl Into<String>) -> Self {
         Self {
@@ -192,13 +274,23 @@ impl SerdesContext {
         Self { operation, operation_id: OnceLock::new(), durable_execution_arn: Arc::clone(arn) }
     }
 
-    /// The operation's id in the log, the same on every replay.
+    /// The operation's id in the log, the same on every replay: 1 to 64 characters of `[a-zA-Z0-9-_]`.
+    ///
+    /// ```
+    /// # let context = everstep_sdk::serdes::SerdesContext::new("op-1", "arn:test");
+    /// let file = format!("results/{}.json", context.operation_id());
+    /// ```
     #[must_use]
     pub fn operation_id(&self) -> &str {
         self.operation_id.get_or_init(|| crate::bindings::operation_id(self.operation))
     }
 
     /// The execution's ARN.
+    ///
+    /// ```
+    /// # let context = everstep_sdk::serdes::SerdesContext::new("op-1", "arn:test");
+    /// let prefix = context.durable_execution_arn().replace(':', "-");
+    /// ```
     #[must_use]
     pub fn durable_execution_arn(&self) -> &str {
         &self.durable_execution_arn

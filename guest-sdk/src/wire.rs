@@ -30,7 +30,16 @@ pub(crate) enum Outcome {
     Stopped(WireError),
 }
 
-/// AWS's `ErrorObject`: what is recorded of a failure.
+/// What is recorded of a failure (AWS's `ErrorObject`): all of it together at most 1 MiB; data and stack trace of a
+/// larger one are dropped, and its texts cut.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::OperationError) {
+/// if let Some(wire) = error.wire() {
+///     println!("{:?}: {:?}", wire.error_type(), wire.error_message());
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WireError {
@@ -80,12 +89,24 @@ impl WireError {
     }
 
     /// The recorded error type: see [`TypedError`] for how an error gets one.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// let declined = error.wire().and_then(|wire| wire.error_type()) == Some("CardDeclined");
+    /// # }
+    /// ```
     #[must_use]
     pub fn error_type(&self) -> Option<&str> {
         self.error_type.as_deref()
     }
 
-    /// The recorded message: the error's `Display` and that of every cause, joined by `": "`.
+    /// The recorded message. Of an error of the workflow's: its `Display` and that of every cause, joined by `": "`.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// let why = error.wire().and_then(|wire| wire.error_message()).unwrap_or("for no reason given");
+    /// # }
+    /// ```
     #[must_use]
     pub fn error_message(&self) -> Option<&str> {
         self.error_message.as_deref()
@@ -93,12 +114,27 @@ impl WireError {
 
     /// The recorded payload, if the failure carries one. What came from the failing code, the SDK passes on and never
     /// interprets.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// // What a person who rejects an approval sends along.
+    /// let comment = error.wire().and_then(|wire| wire.error_data());
+    /// # }
+    /// ```
     #[must_use]
     pub fn error_data(&self) -> Option<&str> {
         self.error_data.as_deref()
     }
 
     /// The recorded stack trace, innermost frame first; often empty.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::OperationError) {
+    /// for frame in error.wire().map(|wire| wire.stack_trace()).unwrap_or_default() {
+    ///     println!("  at {frame}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn stack_trace(&self) -> &[String] {
         &self.stack_trace
@@ -124,7 +160,17 @@ impl fmt::Display for WireError {
     }
 }
 
-/// A failure read from the log: the source of every operation error, live as on replay.
+/// A failure read from the log: the source of an operation's error, live as on replay. `Display` is the recorded
+/// message.
+///
+/// ```
+/// use everstep_sdk::{ReplayedFailure, StepError};
+/// use std::error::Error;
+///
+/// fn recorded(error: &StepError) -> Option<&ReplayedFailure> {
+///     error.source()?.downcast_ref()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayedFailure {
@@ -136,13 +182,25 @@ impl ReplayedFailure {
         Self { wire }
     }
 
-    /// The recorded error type.
+    /// The recorded error type: that of [`wire`](Self::wire).
+    ///
+    /// ```
+    /// fn may_pass(failure: &everstep_sdk::ReplayedFailure) -> bool {
+    ///     matches!(failure.error_type(), Some("Throttled" | "Timeout"))
+    /// }
+    /// ```
     #[must_use]
     pub fn error_type(&self) -> Option<&str> {
         self.wire.error_type()
     }
 
     /// The whole record.
+    ///
+    /// ```
+    /// fn payload(failure: &everstep_sdk::ReplayedFailure) -> Option<&str> {
+    ///     failure.wire().error_data()
+    /// }
+    /// ```
     #[must_use]
     pub fn wire(&self) -> &WireError {
         &self.wire
@@ -183,24 +241,53 @@ pub struct TypedError {
 
 impl TypedError {
     /// Names `error` after its type, without module paths.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::TypedError;
+    ///
+    /// // Recorded under the type "ParseIntError"; a file that is missing, which nothing names, under "Error".
+    /// let seats: u32 = ctx
+    ///     .step(|_| async { Ok(std::fs::read_to_string("seats")?.trim().parse().map_err(TypedError::new)?) })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new<E: Error + Send + Sync + 'static>(error: E) -> Self {
         Self { error_type: without_paths(std::any::type_name::<E>()), inner: Box::new(error) }
     }
 
     /// Gives `error` the name `error_type`.
+    ///
+    /// ```
+    /// use everstep_sdk::TypedError;
+    ///
+    /// let error = TypedError::with_type("OutOfStock", "no more of article 7");
+    /// assert_eq!(error.error_type(), "OutOfStock");
+    /// ```
     #[must_use]
     pub fn with_type(error_type: impl Into<String>, error: impl Into<BoxError>) -> Self {
         Self { error_type: error_type.into(), inner: error.into() }
     }
 
     /// The name that is recorded.
+    ///
+    /// ```
+    /// let error = everstep_sdk::TypedError::new(std::fmt::Error);
+    /// assert_eq!(error.error_type(), "Error");
+    /// ```
     #[must_use]
     pub fn error_type(&self) -> &str {
         &self.error_type
     }
 
     /// The error itself.
+    ///
+    /// ```
+    /// let error = everstep_sdk::TypedError::with_type("Throttled", "try again");
+    /// assert_eq!(error.inner().to_string(), "try again");
+    /// ```
     #[must_use]
     pub fn inner(&self) -> &(dyn Error + 'static) {
         &*self.inner

@@ -47,6 +47,15 @@ fn begin_callback(context: &DurableContext, name: Option<String>, [timeout, hear
 /// A callback that was created: its id, to be given away, and its result, to be awaited.
 ///
 /// Dropping it, or the future of its result, stops waiting; the callback itself stays open for whoever has the id.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// let payment = ctx.create_callback::<u64>().name("payment").await?;
+/// println!("pay with reference {}", payment.id());
+/// let cents = payment.result().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a callback gives up waiting for it"]
 #[non_exhaustive]
 pub struct Callback<O> {
@@ -56,12 +65,29 @@ pub struct Callback<O> {
 
 impl<O> Callback<O> {
     /// What the outside completes the callback with (`SendDurableExecutionCallbackSuccess`, `-Failure`, `-Heartbeat`).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let signed = ctx.create_callback::<bool>().await?;
+    /// let id = signed.id().to_owned();
+    /// ctx.step(move |_| async move { Ok(std::fs::write("callback-id", id)?) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// The same as [`id`](Self::id), under the name that AWS's other SDKs give it.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let callback = ctx.create_callback::<bool>().await?;
+    /// assert_eq!(callback.callback_id(), callback.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn callback_id(&self) -> &str {
         &self.id
@@ -73,6 +99,19 @@ impl<O> Callback<O> {
     ///
     /// The future fails with a [`CallbackError`](crate::CallbackError): timed out, no heartbeat, completed with a
     /// failure, or with something that the callback's serdes cannot read.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::OperationErrorKind;
+    ///
+    /// let review = ctx.create_callback::<String>().name("review").await?;
+    /// let verdict = match review.result().await {
+    ///     Err(error) if matches!(error.kind(), OperationErrorKind::Callback(_)) => "not reviewed".to_owned(),
+    ///     other => other?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn result(self) -> DurableFuture<O> {
         self.result
     }
@@ -85,6 +124,22 @@ impl<O> fmt::Debug for Callback<O> {
 }
 
 /// A callback to be: made by [`DurableContext::create_callback`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::serdes::TextSerdes;
+/// use std::time::Duration;
+///
+/// let comment = ctx
+///     .create_callback::<String>()
+///     .name("comment")
+///     .timeout(Duration::from_secs(7 * 24 * 3_600))
+///     .heartbeat(Duration::from_secs(24 * 3_600))
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct CreateCallbackBuilder<O, S = JsonSerdes> {
@@ -108,34 +163,80 @@ impl<O> CreateCallbackBuilder<O> {
 }
 
 impl<O: 'static, S> CreateCallbackBuilder<O, S> {
-    /// Names the callback in the history: 1 to 256 printable ASCII characters.
+    /// Names the callback in the history: 1 to 256 printable ASCII characters. Any other name fails the execution, with
+    /// type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let signature = ctx.create_callback::<bool>().name("signature").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// How long the callback may take, from its creation: rounded up to whole seconds, at most 99,999,999; zero, as
-    /// without this: for ever.
+    /// without this: for ever. More is an error of kind [`TimeoutTooLong`](CallbackErrorKind::TimeoutTooLong), and
+    /// nothing begins.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// let signature = ctx.create_callback::<bool>().timeout(Duration::from_secs(48 * 3_600)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.timeout = Some(timeout);
         self
     }
 
     /// How long it may be without a heartbeat: rounded up to whole seconds, at most 99,999,999; zero, as without this:
-    /// no heartbeat is asked for.
+    /// no heartbeat is asked for. More is an error of kind [`TimeoutTooLong`](CallbackErrorKind::TimeoutTooLong), and
+    /// nothing begins.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// let transcoded = ctx.create_callback::<String>().heartbeat(Duration::from_secs(60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.timeouts.heartbeat = Some(interval);
         self
     }
 
     /// Reads what the callback is completed with by `serdes` instead of as JSON. It only reads: what is sent is written
-    /// by others.
+    /// by others. Where it fails, the result does, of kind
+    /// [`DeserializationFailed`](CallbackErrorKind::DeserializationFailed).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let code = ctx.create_callback::<String>().serdes(TextSerdes).await?.result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> CreateCallbackBuilder<O, S2> {
         let Self { context, name, timeouts, .. } = self;
         CreateCallbackBuilder { context, name, timeouts, serdes, output: PhantomData }
     }
 
     /// The callback's creation as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let creation = ctx.create_callback::<u32>().name("votes").future();
+    /// let votes = creation.await?.result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<Callback<O>>
     where
         S: Serdes<O>,
@@ -144,6 +245,15 @@ impl<O: 'static, S> CreateCallbackBuilder<O, S> {
     }
 
     /// Creates the callback now.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let [legal, sales] = ["legal", "sales"].map(|team| ctx.create_callback::<bool>().name(team).spawn());
+    /// let (legal, sales) = (legal.await?, sales.await?);
+    /// let agreed = legal.result().await? && sales.result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<Callback<O>>
     where
         S: Serdes<O>,
@@ -193,6 +303,23 @@ impl<O: 'static, S: Serdes<O>> Begun<O, S> {
 }
 
 /// A callback to be handed out and awaited: made by [`DurableContext::wait_for_callback`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{RetryStrategyConfig, serdes::TextSerdes};
+/// use std::time::Duration;
+///
+/// let verdict: String = ctx
+///     .wait_for_callback(|_step, id| async move { Ok(println!("please review: {id}")) })
+///     .name("review")
+///     .timeout(Duration::from_secs(7 * 24 * 3_600))
+///     .heartbeat(Duration::from_secs(24 * 3_600))
+///     .submitter_retry_config(RetryStrategyConfig::critical())
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct WaitForCallbackBuilder<O, F, Fut, S = JsonSerdes> {
@@ -231,8 +358,16 @@ where
     F: FnOnce(StepContext, String) -> Fut + 'static,
     Fut: Future<Output = Result<(), BoxError>> + 'static,
 {
-    /// Names the operation in the history: 1 to 256 printable ASCII characters. The callback and the submitter's step in
-    /// it have no names.
+    /// Names the operation in the history: 1 to 256 printable ASCII characters; any other name fails the execution,
+    /// with type `WorkflowError`. The callback and the submitter's step in it have no names.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let approval = ctx.wait_for_callback(|_step, id| async move { Ok(println!("approve {id}")) });
+    /// let approved: bool = approval.name("approval").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -257,33 +392,86 @@ where
     }
 
     /// Retries the submitter on a schedule; without this, on the [default one](RetryStrategyConfig).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    ///
+    /// let approval = ctx.wait_for_callback(|_step, id| async move { Ok(std::fs::write("approve", id)?) });
+    /// let approved: bool = approval.submitter_retry_config(RetryStrategyConfig::linear()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn submitter_retry_config(mut self, config: RetryStrategyConfig) -> Self {
         self.strategy = RetryStrategy::Schedule(config);
         self
     }
 
     /// How long the callback may take, from its creation (the submitter's time included): rounded up to whole seconds,
-    /// at most 99,999,999; zero, as without this: for ever.
+    /// at most 99,999,999; zero, as without this: for ever. More is an error of kind
+    /// [`TimeoutTooLong`](CallbackErrorKind::TimeoutTooLong), and nothing begins.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// let approval = ctx.wait_for_callback(|_step, id| async move { Ok(println!("approve {id}")) });
+    /// let approved: bool = approval.timeout(Duration::from_secs(24 * 3_600)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.timeout = Some(timeout);
         self
     }
 
     /// How long it may be without a heartbeat: rounded up to whole seconds, at most 99,999,999; zero, as without this:
-    /// no heartbeat is asked for.
+    /// no heartbeat is asked for. More is an error of kind [`TimeoutTooLong`](CallbackErrorKind::TimeoutTooLong), and
+    /// nothing begins.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// let training = ctx.wait_for_callback(|_step, id| async move { Ok(println!("train, and report to {id}")) });
+    /// let accuracy: f64 = training.heartbeat(Duration::from_secs(300)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.timeouts.heartbeat = Some(interval);
         self
     }
 
     /// Reads what the callback is completed with by `serdes` instead of as JSON. It only reads: the operation's result
-    /// is recorded as it was sent.
+    /// is recorded as it was sent. Where it fails, the operation does, of kind
+    /// [`DeserializationFailed`](CallbackErrorKind::DeserializationFailed).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let question = ctx.wait_for_callback(|_step, id| async move { Ok(println!("your name? {id}")) });
+    /// let name: String = question.serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> WaitForCallbackBuilder<O, F, Fut, S2> {
         let Self { context, name, timeouts, submitter, strategy, .. } = self;
         WaitForCallbackBuilder { context, name, timeouts, submitter, strategy, serdes, output: PhantomData }
     }
 
     /// The operation as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let votes = ["ann", "bob"].map(|who| {
+    ///     ctx.wait_for_callback::<bool, _, _>(move |_, id| async move { Ok(println!("{who}: {id}")) }).future()
+    /// });
+    /// let first: bool = ctx.select_ok(votes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<O>
     where
         S: Serdes<O>,
@@ -295,6 +483,15 @@ where
     }
 
     /// Begins the operation now; its submitter runs in the background. Dropping the future gives up waiting.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let approval = ctx.wait_for_callback::<bool, _, _>(|_, id| async move { Ok(println!("approve {id}")) }).spawn();
+    /// ctx.step(|_| async { Ok(println!("prepare meanwhile")) }).await?;
+    /// let approved = approval.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<O>
     where
         S: Serdes<O>,

@@ -14,6 +14,19 @@ use std::marker::PhantomData;
 pub(crate) const RUN_IN_CHILD_CONTEXT: &str = "RunInChildContext";
 
 /// A child context to be: made by [`DurableContext::run_in_child_context`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::serdes::TextSerdes;
+///
+/// let parcel: String = ctx
+///     .run_in_child_context(|ctx| async move { Ok(ctx.step(|_| async { Ok("p-17".to_owned()) }).await?) })
+///     .name("packing")
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct ChildBuilder<O, F, Fut, S = JsonSerdes> {
@@ -43,7 +56,15 @@ where
     F: FnOnce(DurableContext) -> Fut + 'static,
     Fut: Future<Output = Result<O, BoxError>> + 'static,
 {
-    /// Names the context in the history: 1 to 256 printable ASCII characters.
+    /// Names the context in the history: 1 to 256 printable ASCII characters. Any other name fails the execution, with
+    /// type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.run_in_child_context(|ctx| async move { Ok(ctx.logger().info("packing")) }).name("packing").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -68,7 +89,18 @@ where
         self
     }
 
-    /// Serializes the result with `serdes` instead of as JSON.
+    /// Serializes the result with `serdes` instead of as JSON. Where it fails, the context does, of kind
+    /// [`Internal`](ChildContextErrorKind::Internal).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::from_fn;
+    ///
+    /// let hours = from_fn(|hours: u64| Ok(format!("{hours} h")), |text| Ok(text.trim_end_matches(" h").parse()?));
+    /// let spent: u64 = ctx.run_in_child_context(|_| async { Ok(3) }).serdes(hours).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> ChildBuilder<O, F, Fut, S2> {
         ChildBuilder {
             context: self.context,
@@ -81,6 +113,15 @@ where
     }
 
     /// The context as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let invoice = ctx.run_in_child_context(|ctx| async move { Ok(ctx.step(|_| async { Ok(1) }).await?) }).future();
+    /// let parcel = ctx.run_in_child_context(|ctx| async move { Ok(ctx.step(|_| async { Ok(2) }).await?) }).future();
+    /// let numbers: Vec<u32> = ctx.try_join_all([invoice, parcel]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<O>
     where
         S: Serdes<O>,
@@ -92,6 +133,22 @@ where
     }
 
     /// Begins the context now and runs its body in the background. Dropping the future drops the body.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use std::time::Duration;
+    ///
+    /// let reminders = ctx
+    ///     .run_in_child_context(|ctx| async move {
+    ///         ctx.wait(Duration::from_secs(24 * 3_600)).await?;
+    ///         Ok(ctx.step(|_| async { Ok(println!("a day has passed")) }).await?)
+    ///     })
+    ///     .spawn();
+    /// let answer: String = ctx.create_callback().await?.result().await?;
+    /// drop(reminders);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<O>
     where
         S: Serdes<O>,

@@ -13,11 +13,11 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 
 impl DurableContext {
-    /// Waits for all of `futures` and gives their results in order; or, at the first failure, that (as a
-    /// [`CombinatorErrorKind::JoinFailed`]), and drops the others.
+    /// Waits for all of `futures` and gives their results in order; or, at the first failure, that, and drops the
+    /// others.
     ///
-    /// In the history this is a child context with the results as its result. That is what it is good for: the ecosystem's
-    /// `try_join_all` does the same without. Of no futures it gives nothing, successfully.
+    /// In the history this is a child context with the results as its result. That is what it is good for: the
+    /// ecosystem's `try_join_all` does the same without. Of no futures it gives nothing, successfully.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -26,6 +26,11 @@ impl DurableContext {
     /// Ok(ctx.try_join_all(parts).name("parts").await?)
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`CombinatorError`]: of kind [`JoinFailed`](CombinatorErrorKind::JoinFailed) with the first failure, or of
+    /// kind [`Internal`](CombinatorErrorKind::Internal) if the results have no JSON form.
     pub fn try_join_all<O: Serialize + 'static>(
         &self,
         futures: impl IntoIterator<Item = DurableFuture<O>>,
@@ -45,6 +50,11 @@ impl DurableContext {
     /// Ok(ends.iter().filter(|end| matches!(end, durable::Settled::Fulfilled(_))).count())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`CombinatorError`] of kind [`Internal`](CombinatorErrorKind::Internal), if the results have no JSON form. A
+    /// failure of a future is none.
     pub fn join_all<O: Serialize + 'static>(
         &self,
         futures: impl IntoIterator<Item = DurableFuture<O>>,
@@ -52,8 +62,7 @@ impl DurableContext {
         CombinatorBuilder::new(self.clone(), futures)
     }
 
-    /// Waits for the first of `futures` that succeeds, and drops the others. Fails with all of their errors
-    /// ([`CombinatorErrorKind::AllFailed`]) if none does, and with [`CombinatorErrorKind::EmptyInput`] if there are none.
+    /// Waits for the first of `futures` that succeeds, and drops the others.
     ///
     /// In the history: as [`try_join_all`](Self::try_join_all).
     ///
@@ -64,6 +73,12 @@ impl DurableContext {
     /// Ok(ctx.select_ok(mirrors).await?)
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`CombinatorError`]: of kind [`AllFailed`](CombinatorErrorKind::AllFailed) with every failure if none
+    /// succeeds, of kind [`EmptyInput`](CombinatorErrorKind::EmptyInput) if there are none, and of kind
+    /// [`Internal`](CombinatorErrorKind::Internal) if the result has no JSON form.
     pub fn select_ok<O: Serialize + 'static>(
         &self,
         futures: impl IntoIterator<Item = DurableFuture<O>>,
@@ -71,8 +86,7 @@ impl DurableContext {
         CombinatorBuilder::new(self.clone(), futures)
     }
 
-    /// Waits for the first of `futures` that ends, well or not, and drops the others. A failure is a
-    /// [`CombinatorErrorKind::FirstSettledFailed`]; of no futures: [`CombinatorErrorKind::EmptyInput`].
+    /// Waits for the first of `futures` that ends, well or not, and drops the others.
     ///
     /// In the history: as [`try_join_all`](Self::try_join_all).
     ///
@@ -85,6 +99,12 @@ impl DurableContext {
     /// Ok(ctx.race([work, limit]).name("within-the-hour").await?)
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`CombinatorError`]: of kind [`FirstSettledFailed`](CombinatorErrorKind::FirstSettledFailed) if that failed,
+    /// of kind [`EmptyInput`](CombinatorErrorKind::EmptyInput) if there are none, and of kind
+    /// [`Internal`](CombinatorErrorKind::Internal) if the result has no JSON form.
     pub fn race<O: Serialize + 'static>(&self, futures: impl IntoIterator<Item = DurableFuture<O>>) -> RaceBuilder<O> {
         CombinatorBuilder::new(self.clone(), futures)
     }
@@ -93,6 +113,22 @@ impl DurableContext {
 /// How a future of [`DurableContext::join_all`] ended.
 ///
 /// As JSON: `{"status":"fulfilled","value":..}` or `{"status":"rejected","reason":{"ErrorType":..}}`.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::Settled;
+///
+/// let parts = [1, 2].map(|n| ctx.step(move |_| async move { Ok(n) }).future());
+/// for end in ctx.join_all(parts).await? {
+///     match end {
+///         Settled::Fulfilled(part) => println!("part {part} is there"),
+///         Settled::Rejected(error) => println!("a part is missing: {error:#}"),
+///         _ => unreachable!("there are no other ends"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Settled<O> {
@@ -118,10 +154,19 @@ impl<O: Serialize> Serialize for Settled<O> {
     }
 }
 
-/// A combinator to be.
+/// A combinator to be: made by [`DurableContext::try_join_all`] and its siblings.
 ///
 /// Its futures begin, in order, when it does (unless they were spawned). They are operations of whatever context made
 /// them.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// let parts = [1, 2].map(|n| ctx.step(move |_| async move { Ok(n) }).future());
+/// let joined = ctx.try_join_all(parts).name("parts").spawn();
+/// let parts: Vec<u32> = joined.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct CombinatorBuilder<C, O> {
@@ -132,15 +177,48 @@ pub struct CombinatorBuilder<C, O> {
 }
 
 /// A `try_join_all` to be: made by [`DurableContext::try_join_all`].
+///
+/// ```
+/// use everstep_sdk::{DurableContext, builders::TryJoinAllBuilder};
+///
+/// fn parts(ctx: &DurableContext) -> TryJoinAllBuilder<u32> {
+///     ctx.try_join_all([1, 2].map(|n| ctx.step(move |_| async move { Ok(n) }).future())).name("parts")
+/// }
+/// ```
 pub type TryJoinAllBuilder<O> = CombinatorBuilder<TryJoinAll, O>;
 
 /// A `join_all` to be: made by [`DurableContext::join_all`].
+///
+/// ```
+/// use everstep_sdk::{DurableContext, builders::JoinAllBuilder};
+///
+/// fn probes(ctx: &DurableContext) -> JoinAllBuilder<u32> {
+///     ctx.join_all(["eu", "us"].map(|region| ctx.invoke(format!("probe-{region}"), ()).future())).name("probes")
+/// }
+/// ```
 pub type JoinAllBuilder<O> = CombinatorBuilder<JoinAll, O>;
 
 /// A `select_ok` to be: made by [`DurableContext::select_ok`].
+///
+/// ```
+/// use everstep_sdk::{DurableContext, builders::SelectOkBuilder};
+///
+/// fn fastest_mirror(ctx: &DurableContext) -> SelectOkBuilder<String> {
+///     ctx.select_ok(["mirror-a", "mirror-b"].map(|mirror| ctx.invoke(mirror, ()).future()))
+/// }
+/// ```
 pub type SelectOkBuilder<O> = CombinatorBuilder<SelectOk, O>;
 
 /// A `race` to be: made by [`DurableContext::race`].
+///
+/// ```
+/// use everstep_sdk::{DurableContext, builders::RaceBuilder};
+/// use std::time::Duration;
+///
+/// fn first_of(ctx: &DurableContext, seconds: [u64; 2]) -> RaceBuilder<()> {
+///     ctx.race(seconds.map(|seconds| ctx.wait(Duration::from_secs(seconds)).future()))
+/// }
+/// ```
 pub type RaceBuilder<O> = CombinatorBuilder<Race, O>;
 
 impl<C, O> fmt::Debug for CombinatorBuilder<C, O> {
@@ -154,13 +232,32 @@ impl<C: Combinator<O>, O: Serialize + 'static> CombinatorBuilder<C, O> {
         Self { context, name: None, futures: futures.into_iter().collect(), combinator: PhantomData }
     }
 
-    /// Names the operation in the history: 1 to 256 printable ASCII characters.
+    /// Names the operation in the history: 1 to 256 printable ASCII characters. Any other name fails the execution,
+    /// with type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let parts = [1, 2].map(|n| ctx.step(move |_| async move { Ok(n) }).future());
+    /// ctx.try_join_all(parts).name("all parts").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// The combinator as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let quotes = ["north", "south"].map(|team| ctx.invoke::<u32, _>(team, 7).future());
+    /// let quotes = ctx.join_all(quotes).future();
+    /// ctx.step(|_| async { Ok(println!("asking for quotes")) }).await?;
+    /// println!("{} quotes", quotes.await?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<C::Output> {
         DurableFuture::new(async move {
             let child = self.begin();
@@ -169,6 +266,16 @@ impl<C: Combinator<O>, O: Serialize + 'static> CombinatorBuilder<C, O> {
     }
 
     /// Begins the combinator now and runs it in the background. Dropping the future drops the futures.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let mirrors = ["mirror-a", "mirror-b"].map(|mirror| ctx.invoke::<String, _>(mirror, 7).future());
+    /// let fastest = ctx.select_ok(mirrors).spawn();
+    /// ctx.step(|_| async { Ok(println!("meanwhile")) }).await?;
+    /// let file = fastest.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<C::Output> {
         let child = self.begin();
         DurableFuture::spawned(self.run(child))
@@ -223,8 +330,17 @@ pub struct Failure {
 }
 
 /// What a [`CombinatorBuilder`] makes: [`TryJoinAll`], [`JoinAll`], [`SelectOk`] or [`Race`].
+///
+/// ```
+/// use everstep_sdk::builders::combinator::{Combinator, CombinatorBuilder};
+/// use serde::Serialize;
+///
+/// fn named<C: Combinator<O>, O: Serialize + 'static>(combinator: CombinatorBuilder<C, O>) -> CombinatorBuilder<C, O> {
+///     combinator.name("look-up")
+/// }
+/// ```
 pub trait Combinator<O>: 'static {
-    /// What it gives.
+    /// What it gives: all results, all ends, or the one that won.
     type Output: Serialize + 'static;
     #[doc(hidden)]
     fn completion() -> CompletionConfig;
@@ -232,19 +348,43 @@ pub trait Combinator<O>: 'static {
     fn conclude(ends: Ends<O>) -> Result<Self::Output, Box<Failure>>;
 }
 
-/// [`DurableContext::try_join_all`].
+/// [`DurableContext::try_join_all`]: gives a `Vec` of results.
+///
+/// ```
+/// use everstep_sdk::builders::{TryJoinAllBuilder, combinator::{CombinatorBuilder, TryJoinAll}};
+///
+/// fn same(builder: TryJoinAllBuilder<u32>) -> CombinatorBuilder<TryJoinAll, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum TryJoinAll {}
 
-/// [`DurableContext::join_all`].
+/// [`DurableContext::join_all`]: gives a `Vec` of [`Settled`].
+///
+/// ```
+/// use everstep_sdk::builders::{JoinAllBuilder, combinator::{CombinatorBuilder, JoinAll}};
+///
+/// fn same(builder: JoinAllBuilder<u32>) -> CombinatorBuilder<JoinAll, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum JoinAll {}
 
-/// [`DurableContext::select_ok`].
+/// [`DurableContext::select_ok`]: gives one result.
+///
+/// ```
+/// use everstep_sdk::builders::{SelectOkBuilder, combinator::{CombinatorBuilder, SelectOk}};
+///
+/// fn same(builder: SelectOkBuilder<u32>) -> CombinatorBuilder<SelectOk, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum SelectOk {}
 
-/// [`DurableContext::race`].
+/// [`DurableContext::race`]: gives one result.
+///
+/// ```
+/// use everstep_sdk::builders::{RaceBuilder, combinator::{CombinatorBuilder, Race}};
+///
+/// fn same(builder: RaceBuilder<u32>) -> CombinatorBuilder<Race, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Race {}
 

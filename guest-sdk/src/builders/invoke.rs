@@ -13,6 +13,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// A function to be invoked: made by [`DurableContext::invoke`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::serdes::TextSerdes;
+///
+/// let answer: String = ctx
+///     .invoke("translate:live", "Guten Morgen".to_owned())
+///     .name("translate")
+///     .tenant_id("tenant-7")
+///     .payload_serdes(TextSerdes)
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct InvokeBuilder<O, I, P = JsonSerdes, R = JsonSerdes> {
@@ -51,13 +66,29 @@ impl<O, I> InvokeBuilder<O, I> {
 }
 
 impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
-    /// Names the invoke in the history: 1 to 256 printable ASCII characters.
+    /// Names the invoke in the history: 1 to 256 printable ASCII characters. Any other name fails the execution, with
+    /// type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let receipt: String = ctx.invoke("charge", 1299).name("charge the card").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Invokes the function for this tenant, if it has tenant isolation: 1 to 256 characters.
+    /// Invokes the function for this tenant, if it has tenant isolation: 1 to 256 letters, digits and any of `._:/=+-@`
+    /// and space. Anything else fails the execution, with type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let report: String = ctx.invoke("report", 2026).tenant_id("acme").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tenant_id(mut self, tenant_id: impl Into<String>) -> Self {
         self.tenant_id = Some(tenant_id.into());
         self
@@ -66,6 +97,19 @@ impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
     /// Serializes the input with `serdes` instead of as JSON. It only writes, and before the invoke has an id: the
     /// [`SerdesContext`] it is given has that of the context around it. It runs again on every replay, where it must
     /// give the same text.
+    ///
+    /// Where it fails, the invoke does, of kind [`SerializationFailed`](crate::InvokeErrorKind::SerializationFailed),
+    /// and nothing begins.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::from_fn;
+    ///
+    /// let csv = from_fn(|(item, count): (String, u32)| Ok(format!("{item},{count}")), |_| Err("only written".into()));
+    /// let stock: u32 = ctx.invoke("stock", ("pencil".to_owned(), 12)).payload_serdes(csv).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn payload_serdes<P2: Serdes<I>>(self, serdes: P2) -> InvokeBuilder<O, I, P2, R> {
         InvokeBuilder {
             context: self.context,
@@ -79,7 +123,17 @@ impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
         }
     }
 
-    /// Reads the result with `serdes` instead of as JSON. It only reads: the result is written by the function.
+    /// Reads the result with `serdes` instead of as JSON. It only reads: the result is written by the function. Where
+    /// it fails, the invoke does, of kind [`SerializationFailed`](crate::InvokeErrorKind::SerializationFailed).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let page: String = ctx.invoke("render", 42).serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<R2: Serdes<O>>(self, serdes: R2) -> InvokeBuilder<O, I, P, R2> {
         InvokeBuilder {
             context: self.context,
@@ -94,6 +148,14 @@ impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
     }
 
     /// The invoke as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let warehouses = [1, 2, 3].map(|warehouse| ctx.invoke("stock", warehouse).future());
+    /// let stock: Vec<u32> = ctx.try_join_all(warehouses).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<O>
     where
         P: Serdes<I>,
@@ -102,7 +164,17 @@ impl<O: 'static, I: 'static, P, R> InvokeBuilder<O, I, P, R> {
         DurableFuture::new(async move { self.begin().await?.finish().await })
     }
 
-    /// Invokes the function now. If the serdes of its input does not get ready at once: as soon as it does.
+    /// Invokes the function now. If the serdes of its input does not get ready at once: as soon as it does. Dropping
+    /// the future stops waiting for the function, not the function.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let thumbnail = ctx.invoke::<String, _>("thumbnail", "cat.png".to_owned()).spawn();
+    /// ctx.step(|_| async { Ok(println!("publish")) }).await?;
+    /// let url = thumbnail.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<O>
     where
         P: Serdes<I>,

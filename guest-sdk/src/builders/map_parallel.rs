@@ -30,8 +30,8 @@ impl DurableContext {
     /// context, the item and its index, from 0.
     ///
     /// Awaited it gives the results of the items that succeeded, in the order of the input, and
-    /// [`await_batch`](BatchBuilder::await_batch) gives all there is to know. Items start in the order of the input; how
-    /// many at once is [`max_concurrency`](BatchBuilder::max_concurrency), and when to stop early is
+    /// [`await_batch`](BatchBuilder::await_batch) gives all there is to know. Items start in the order of the input;
+    /// how many at once is [`max_concurrency`](BatchBuilder::max_concurrency), and when to stop early is
     /// [`completion`](BatchBuilder::completion): by default at the first failure.
     ///
     /// ```no_run
@@ -47,6 +47,13 @@ impl DurableContext {
     ///     Ok(greetings)
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`ChildContextError`]: of kind [`ChildFailed`](ChildContextErrorKind::ChildFailed) if more items failed than
+    /// are tolerated, with the failure of the first of them; of kind
+    /// [`InvalidConfiguration`](ChildContextErrorKind::InvalidConfiguration) for settings that make no sense; of kind
+    /// [`Internal`](ChildContextErrorKind::Internal) if what the batch came to could not be converted.
     pub fn map<Items, I, O, F, Fut>(&self, items: Items, body: F) -> MapBuilder<O>
     where
         Items: IntoIterator<Item = I>,
@@ -68,8 +75,8 @@ impl DurableContext {
 
     /// Runs `branches`, each in a child context of its own and many at once.
     ///
-    /// Otherwise as [`map`](Self::map). Branches have results of one type; where theirs differ, let each give an enum of
-    /// yours or a `serde_json::Value`.
+    /// Otherwise as [`map`](Self::map). Branches have results of one type; where theirs differ, let each give an enum
+    /// of yours or a `serde_json::Value`.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -83,6 +90,10 @@ impl DurableContext {
     ///     Ok(ctx.parallel(branches).name("look-up").await?)
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
     pub fn parallel<Branches, O>(&self, branches: Branches) -> ParallelBuilder<O>
     where
         Branches: IntoIterator<Item = Branch<O>>,
@@ -94,7 +105,19 @@ impl DurableContext {
 
 type Body<O> = Box<dyn FnOnce(DurableContext) -> LocalBoxFuture<Result<O, BoxError>>>;
 
-/// A branch of [`DurableContext::parallel`].
+/// A branch of [`DurableContext::parallel`]: a name, and workflow code.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{Branch, DurableContext};
+///
+/// let branches = ["eu", "us"].map(|region| {
+///     Branch::new(region, move |ctx: DurableContext| async move { Ok(ctx.invoke::<u32, _>(region, 7).await?) })
+/// });
+/// let counts = ctx.parallel(branches).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub struct Branch<O> {
     name: String,
@@ -120,6 +143,11 @@ impl<O: 'static> Branch<O> {
     }
 
     /// Its name; empty if it has none.
+    ///
+    /// ```
+    /// let branch = everstep_sdk::Branch::new("", |_| async { Ok(()) });
+    /// assert!(branch.name().is_empty());
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -133,6 +161,15 @@ impl<O> fmt::Debug for Branch<O> {
 }
 
 /// Whether items have contexts in the history.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::builders::map_parallel::NestingMode;
+///
+/// let squares = ctx.map(1..=500, |_, n: u32, _| async move { Ok(n * n) }).nesting(NestingMode::Flat).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum NestingMode {
@@ -144,7 +181,15 @@ pub enum NestingMode {
     Flat,
 }
 
-/// What a [`BatchBuilder`] makes.
+/// What a [`BatchBuilder`] makes: a [`Map`] or a [`Parallel`].
+///
+/// ```
+/// use everstep_sdk::builders::map_parallel::{BatchBuilder, BatchKind};
+///
+/// fn gently<K: BatchKind + 'static, O: 'static>(batch: BatchBuilder<K, O>) -> BatchBuilder<K, O> {
+///     batch.max_concurrency(3)
+/// }
+/// ```
 pub trait BatchKind: sealed::Sealed {
     #[doc(hidden)]
     const SUB_TYPE: &'static str;
@@ -153,10 +198,22 @@ pub trait BatchKind: sealed::Sealed {
 }
 
 /// [`DurableContext::map`]'s.
+///
+/// ```
+/// use everstep_sdk::builders::{MapBuilder, map_parallel::{BatchBuilder, Map}};
+///
+/// fn same(builder: MapBuilder<u32>) -> BatchBuilder<Map, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Map {}
 
 /// [`DurableContext::parallel`]'s.
+///
+/// ```
+/// use everstep_sdk::builders::{ParallelBuilder, map_parallel::{BatchBuilder, Parallel}};
+///
+/// fn same(builder: ParallelBuilder<u32>) -> BatchBuilder<Parallel, u32> { builder }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Parallel {}
 
@@ -177,9 +234,25 @@ mod sealed {
 }
 
 /// A `map` to be: made by [`DurableContext::map`].
+///
+/// ```
+/// use everstep_sdk::{DurableContext, builders::MapBuilder};
+///
+/// fn probes(ctx: &DurableContext) -> MapBuilder<bool> {
+///     ctx.map(["eu", "us"], |ctx, region, _| async move { Ok(ctx.invoke(region, ()).await?) }).name("probes")
+/// }
+/// ```
 pub type MapBuilder<O, IS = JsonSerdes, RS = JsonSerdes> = BatchBuilder<Map, O, IS, RS>;
 
 /// A `parallel` to be: made by [`DurableContext::parallel`].
+///
+/// ```
+/// use everstep_sdk::{Branch, DurableContext, builders::ParallelBuilder};
+///
+/// fn prices(ctx: &DurableContext) -> ParallelBuilder<u32> {
+///     ctx.parallel([Branch::new("net", |_| async { Ok(100) }), Branch::new("tax", |_| async { Ok(19) })])
+/// }
+/// ```
 pub type ParallelBuilder<O, IS = JsonSerdes, RS = JsonSerdes> = BatchBuilder<Parallel, O, IS, RS>;
 
 /// A `map` or `parallel` to be.
@@ -190,6 +263,25 @@ pub type ParallelBuilder<O, IS = JsonSerdes, RS = JsonSerdes> = BatchBuilder<Par
 ///
 /// When the batch is over early, items in flight are dropped on the spot: waits and steps of theirs are cancelled, and
 /// nothing of them is recorded any more. A panic in an item fails the execution, as one anywhere outside steps does.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::JsonSerdes;
+/// use everstep_sdk::builders::map_parallel::{CompletionConfig, NestingMode};
+///
+/// let receipts: Vec<u32> = ctx
+///     .map([1299, 450, 80], |ctx, cents, _| async move { Ok(ctx.invoke("charge", cents).await?) })
+///     .name("charge-all")
+///     .item_namer(|index| format!("order-{index}"))
+///     .max_concurrency(2)
+///     .completion(CompletionConfig::with_tolerated_failure_count(1))
+///     .nesting(NestingMode::Normal)
+///     .serdes(JsonSerdes)
+///     .result_serdes(JsonSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct BatchBuilder<K, O, IS = JsonSerdes, RS = JsonSerdes> {
@@ -250,15 +342,33 @@ impl<O, IS, RS> BatchBuilder<Map, O, IS, RS> {
 }
 
 impl<K: BatchKind + 'static, O: 'static, IS, RS> BatchBuilder<K, O, IS, RS> {
-    /// Names the operation in the history: 1 to 256 printable ASCII characters.
+    /// Names the operation in the history: 1 to 256 printable ASCII characters. Any other name fails the execution,
+    /// with type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.map([1, 2], |_, n, _| async move { Ok(n * 10) }).name("times-ten").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = Some(name.into());
         self
     }
 
-    /// How many items may be in flight at once, at least 1; without this, all. One that waits for anything is in flight.
+    /// How many items may be in flight at once, at least 1; without this, all. One that waits for anything is in
+    /// flight.
     ///
     /// 0 is an error of kind [`ChildContextErrorKind::InvalidConfiguration`], and nothing is recorded.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let pages = (1..=100).collect::<Vec<u32>>();
+    /// let sizes = ctx.map(pages, |ctx, page, _| async move { Ok(ctx.invoke::<u32, _>("page", page).await?) });
+    /// let sizes = sizes.max_concurrency(8).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_concurrency(mut self, max: usize) -> Self {
         self.settings.max_concurrency = Some(max);
         self
@@ -266,18 +376,48 @@ impl<K: BatchKind + 'static, O: 'static, IS, RS> BatchBuilder<K, O, IS, RS> {
 
     /// When to stop early. Criteria that make no sense are an error of kind
     /// [`ChildContextErrorKind::InvalidConfiguration`], and nothing is recorded.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::builders::map_parallel::CompletionConfig;
+    ///
+    /// let quotes = ctx.map(["a", "b", "c"], |ctx, shop, _| async move { Ok(ctx.invoke::<u32, _>(shop, 7).await?) });
+    /// let two = quotes.completion(CompletionConfig::with_min_successful(2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn completion(mut self, config: CompletionConfig) -> Self {
         self.settings.completion = config;
         self
     }
 
-    /// Whether items have contexts in the history.
+    /// Whether items have contexts in the history; without this they have.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::builders::map_parallel::NestingMode;
+    ///
+    /// let lines = ctx.map(1..=200, |ctx, line: u32, _| async move { Ok(ctx.invoke::<u32, _>("line", line).await?) });
+    /// let sums = lines.nesting(NestingMode::Flat).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn nesting(mut self, mode: NestingMode) -> Self {
         self.settings.nesting = mode;
         self
     }
 
-    /// Serializes each item's result with `serdes` instead of as JSON.
+    /// Serializes each item's result with `serdes` instead of as JSON. Where it fails, the item does.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let shout = ctx.map(["x", "y"], |_, item, _| async move { Ok(item.to_uppercase()) });
+    /// let letters: Vec<String> = shout.serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S: Serdes<O>>(self, serdes: S) -> BatchBuilder<K, O, S, RS> {
         BatchBuilder {
             context: self.context,
@@ -289,8 +429,8 @@ impl<K: BatchKind + 'static, O: 'static, IS, RS> BatchBuilder<K, O, IS, RS> {
         }
     }
 
-    /// Serializes what the batch came to with `serdes` instead of as JSON. The context's recorded result is exactly what
-    /// that writes, and what the workflow gets is what it reads back, live as on replay.
+    /// Serializes what the batch came to with `serdes` instead of as JSON. The context's recorded result is exactly
+    /// what that writes, and what the workflow gets is what it reads back, live as on replay.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -331,8 +471,8 @@ impl<K: BatchKind + 'static, O: 'static, IS, RS> BatchBuilder<K, O, IS, RS> {
 impl<K: BatchKind + 'static, O: 'static, IS: Serdes<O>, RS: Serdes<BatchResult<O>>> BatchBuilder<K, O, IS, RS> {
     /// The batch with the end of every item, as a future; it begins when that is first polled.
     ///
-    /// Items that failed are no error here; what is: settings that make no sense, and a result that cannot be serialized
-    /// or read.
+    /// Items that failed are no error here; what is: settings that make no sense, and a result that cannot be
+    /// serialized or read.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;
@@ -357,10 +497,22 @@ impl<K: BatchKind + 'static, O: 'static, IS: Serdes<O>, RS: Serdes<BatchResult<O
         })
     }
 
-    /// The results of the items that succeeded, as a future; the batch begins when that is first polled.
+    /// The results of the items that succeeded, as a future; the batch begins when that is first polled. Failures that
+    /// are tolerated are left out.
     ///
-    /// An error of [`await_batch`](Self::await_batch), or, if more items failed than are tolerated, the first of theirs.
-    /// Failures that are tolerated are left out.
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let small = ctx.map([1, 2], |_, n: u32, _| async move { Ok(n) }).future();
+    /// let large = ctx.map([10, 20], |_, n: u32, _| async move { Ok(n) }).future();
+    /// let both = ctx.try_join_all([small, large]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An error of [`await_batch`](Self::await_batch), or, if more items failed than are tolerated, the first of
+    /// theirs, in the order of the input.
     pub fn future(self) -> DurableFuture<Vec<O>> {
         DurableFuture::new(async move {
             let child = self.begin()?;
@@ -370,6 +522,18 @@ impl<K: BatchKind + 'static, O: 'static, IS: Serdes<O>, RS: Serdes<BatchResult<O
 
     /// Begins the batch now and runs it in the background; gives what [`future`](Self::future) gives. Dropping the
     /// future drops the items.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let mails = ctx.map(["ann", "bob"], |ctx, name, _| async move {
+    ///     Ok(ctx.step(move |_| async move { Ok(println!("mail to {name}")) }).await?)
+    /// });
+    /// let mails = mails.spawn();
+    /// ctx.step(|_| async { Ok(println!("meanwhile")) }).await?;
+    /// mails.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<Vec<O>> {
         let begun = self.begin();
         DurableFuture::spawned(async move { tolerated(self.run(begun?).await?) })

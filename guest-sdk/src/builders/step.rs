@@ -16,6 +16,21 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// A step to be: made by [`DurableContext::step`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{RetryStrategyConfig, StepSemantics, serdes::TextSerdes};
+///
+/// let receipt: String = ctx
+///     .step(|step| async move { Ok(format!("charged with key {}", step.idempotency_key())) })
+///     .name("charge")
+///     .semantics(StepSemantics::AtMostOncePerRetry)
+///     .retry_strategy_config(RetryStrategyConfig::transient())
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct StepBuilder<O, F, Fut, S = JsonSerdes> {
@@ -58,15 +73,39 @@ where
     F: FnOnce(StepContext) -> Fut + 'static,
     Fut: Future<Output = Result<O, BoxError>> + 'static,
 {
-    /// Names the step in the history: 1 to 256 printable ASCII characters.
+    /// Names the step in the history: 1 to 256 printable ASCII characters. Any other name fails the execution, with
+    /// type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.step(|_| async { Ok(()) }).name("send-invoice").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Decides after each failed attempt (its error, and its number from 1) whether there is another.
+    /// Decides after each failed attempt (its error, and its number from 1) whether there is another. The last call of
+    /// this and [`retry_strategy_config`](Self::retry_strategy_config) counts.
     ///
     /// Asked inside the step: like the body, it may use real time and randomness, and what it changes is forgotten.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryDecision;
+    /// use std::time::Duration;
+    ///
+    /// ctx.step(|_| async { Ok(std::fs::read_to_string("order")?) })
+    ///     .retry_strategy(|_error, attempt| match attempt {
+    ///         1..=4 => RetryDecision::Retry { delay: Duration::from_secs(10 * u64::from(attempt)) },
+    ///         _ => RetryDecision::Stop,
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_strategy(self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
         self.strategy(RetryStrategy::Closure(Box::new(strategy)))
     }
@@ -78,11 +117,31 @@ where
 
     /// Retries on a schedule. Without this or [`retry_strategy`](Self::retry_strategy), on the
     /// [default one](RetryStrategyConfig).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    ///
+    /// let quote = ctx.step(|_| async { Ok(1299) });
+    /// let cents: u32 = quote.retry_strategy_config(RetryStrategyConfig::linear()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_strategy_config(self, config: RetryStrategyConfig) -> Self {
         self.strategy(RetryStrategy::Schedule(config))
     }
 
-    /// Serializes the result with `serdes` instead of as JSON.
+    /// Serializes the result with `serdes` instead of as JSON. Where it fails, the step does, of kind
+    /// [`SerializationFailed`](StepErrorKind::SerializationFailed).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let page: String = ctx.step(|_| async { Ok(std::fs::read_to_string("page.html")?) }).serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> StepBuilder<O, F, Fut, S2> {
         let Environment { body, strategy, arn, .. } = self.environment;
         StepBuilder {
@@ -94,13 +153,35 @@ where
         }
     }
 
-    /// What happens to an attempt whose process died.
+    /// What happens to an attempt whose process died; without this, its body [runs
+    /// again](StepSemantics::AtLeastOncePerRetry).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::{RetryStrategyConfig, StepSemantics};
+    ///
+    /// // At most once in all.
+    /// ctx.step(|_| async { Ok(println!("ring the bell")) })
+    ///     .semantics(StepSemantics::AtMostOncePerRetry)
+    ///     .retry_strategy_config(RetryStrategyConfig::none())
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn semantics(mut self, semantics: StepSemantics) -> Self {
         self.semantics = semantics;
         self
     }
 
     /// The step as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let [a, b] = [1, 2].map(|n| ctx.step(move |_| async move { Ok(n * 10) }).future());
+    /// let total: i32 = a.await? + b.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<O>
     where
         S: Serdes<O>,
@@ -108,7 +189,17 @@ where
         DurableFuture::new(async move { self.begin().finish().await })
     }
 
-    /// Begins the step now. Its body runs when the workflow next has nothing else to do.
+    /// Begins the step now. Its body runs when the workflow next has nothing else to do. Dropping the future cancels
+    /// the step.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let audit = ctx.step(|_| async { Ok(println!("order accepted")) }).spawn();
+    /// ctx.step(|_| async { Ok(println!("charge")) }).await?;
+    /// audit.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<O>
     where
         S: Serdes<O>,

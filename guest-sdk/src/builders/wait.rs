@@ -10,6 +10,15 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 /// A durable timer to be: made by [`DurableContext::wait`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use std::time::Duration;
+///
+/// ctx.wait(Duration::from_secs(3_600)).name("cooling-off").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
@@ -24,18 +33,47 @@ impl WaitBuilder {
         Self { context, name: None, duration }
     }
 
-    /// Names the wait in the history: 1 to 256 printable ASCII characters.
+    /// Names the wait in the history: 1 to 256 printable ASCII characters. Any other name fails the execution, with
+    /// type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// # use std::time::Duration;
+    /// ctx.wait(Duration::from_secs(7 * 24 * 3_600)).name("until the reminder").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The wait as a future; it begins when that is first polled.
+    /// The wait as a future; it begins when that is first polled. An error is that of [`DurableContext::wait`].
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// # use std::time::Duration;
+    /// let limit = ctx.wait(Duration::from_secs(60)).future();
+    /// let work = ctx.step(|_| async { Ok(()) }).future();
+    /// ctx.race([work, limit]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<()> {
         DurableFuture::new(async move { finish(self.begin()?).await })
     }
 
-    /// Begins the wait now.
+    /// Begins the wait now: its time runs while the workflow does other things. Dropping the future cancels it.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// # use std::time::Duration;
+    /// let at_least_a_minute = ctx.wait(Duration::from_secs(60)).spawn();
+    /// ctx.step(|_| async { Ok(println!("quick work")) }).await?;
+    /// at_least_a_minute.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<()> {
         let begun = self.begin();
         DurableFuture::new(async move { finish(begun?).await })

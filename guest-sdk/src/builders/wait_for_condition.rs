@@ -20,6 +20,22 @@ use std::sync::Arc;
 /// A condition to be polled: made by [`DurableContext::wait_for_condition`].
 ///
 /// Without a strategy there is one check, and the state it returns is the result.
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::builders::WaitStrategy;
+/// use everstep_sdk::serdes::TextSerdes;
+///
+/// let strategy = WaitStrategy::builder(|state: &String| state == "done").max_attempts(20).build();
+/// let state = ctx
+///     .wait_for_condition(|_step, _last| async { Ok(std::fs::read_to_string("state")?) }, String::new())
+///     .name("job-is-done")
+///     .wait_strategy(strategy)
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct WaitForConditionBuilder<T, F, Fut, S = JsonSerdes> {
@@ -60,13 +76,33 @@ where
     F: FnOnce(StepContext, T) -> Fut + 'static,
     Fut: Future<Output = Result<T, BoxError>> + 'static,
 {
-    /// Names the operation in the history: 1 to 256 printable ASCII characters.
+    /// Names the operation in the history: 1 to 256 printable ASCII characters. Any other name fails the execution,
+    /// with type `WorkflowError`.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// ctx.wait_for_condition(|_, _| async { Ok(std::fs::exists("ready")?) }, false).name("file is there").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Decides by a predicate, a number of checks and a schedule.
+    /// Decides by a predicate, a number of checks and a schedule. The last call of this and
+    /// [`wait_strategy_fn`](Self::wait_strategy_fn) counts.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::builders::WaitStrategy;
+    ///
+    /// ctx.wait_for_condition(|_, _| async { Ok(std::fs::exists("ready")?) }, false)
+    ///     .wait_strategy(WaitStrategy::builder(|ready: &bool| *ready).build())
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_strategy(self, strategy: WaitStrategy<T>) -> Self {
         self.wait_strategy_fn(move |state, attempt| strategy.decide(&state, attempt, random_fraction))
     }
@@ -97,7 +133,18 @@ where
         self
     }
 
-    /// Serializes the states with `serdes` instead of as JSON.
+    /// Serializes the states with `serdes` instead of as JSON. Where it fails, the operation does, of kind
+    /// [`SerializationFailed`](crate::WaitForConditionErrorKind::SerializationFailed).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let read = ctx.wait_for_condition(|_, _| async { Ok(std::fs::read_to_string("state")?) }, String::new());
+    /// let state = read.serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<T>>(self, serdes: S2) -> WaitForConditionBuilder<T, F, Fut, S2> {
         let Environment { check, initial_state, strategy, arn, .. } = self.environment;
         WaitForConditionBuilder {
@@ -109,6 +156,16 @@ where
     }
 
     /// The operation as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let files = ["a", "b"].map(|file| {
+    ///     ctx.wait_for_condition(move |_, _| async move { Ok(std::fs::exists(file)?) }, false).name(file).future()
+    /// });
+    /// ctx.try_join_all(files).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<T>
     where
         S: Serdes<T>,
@@ -116,7 +173,17 @@ where
         DurableFuture::new(async move { finish(self.begin()).await })
     }
 
-    /// Begins the operation now. Its first check runs when the workflow next has nothing else to do.
+    /// Begins the operation now. Its first check runs when the workflow next has nothing else to do. Dropping the
+    /// future cancels it.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let ready = ctx.wait_for_condition(|_, _| async { Ok(std::fs::exists("ready")?) }, false).spawn();
+    /// ctx.step(|_| async { Ok(println!("start the job")) }).await?;
+    /// ready.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<T>
     where
         S: Serdes<T>,

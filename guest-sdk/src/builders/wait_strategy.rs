@@ -6,6 +6,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// What a wait strategy decides about the state that a check returned.
+///
+/// ```
+/// use everstep_sdk::builders::WaitDecision;
+/// use std::time::Duration;
+///
+/// fn until_full(litres: u32, checks: u32) -> WaitDecision {
+///     match litres {
+///         40.. => WaitDecision::complete(),
+///         _ if checks == 100 => WaitDecision::exhausted("the tank leaks"),
+///         _ => WaitDecision::continue_with(Duration::from_secs(10)),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitDecision {
@@ -25,18 +38,37 @@ pub enum WaitDecision {
 
 impl WaitDecision {
     /// The condition is met.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::WaitDecision;
+    ///
+    /// assert_eq!(WaitDecision::complete(), WaitDecision::Complete);
+    /// ```
     #[must_use]
     pub fn complete() -> Self {
         Self::Complete
     }
 
-    /// Check again after `delay`.
+    /// Check again after `delay`: rounded up to whole seconds, at least 1 second, at most 366 days.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::WaitDecision;
+    /// use std::time::Duration;
+    ///
+    /// let tomorrow = WaitDecision::continue_with(Duration::from_secs(24 * 3_600));
+    /// ```
     #[must_use]
     pub fn continue_with(delay: Duration) -> Self {
         Self::Continue { delay }
     }
 
-    /// Give up.
+    /// Give up, with `reason` as the recorded message.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::WaitDecision;
+    ///
+    /// let given_up = WaitDecision::exhausted("the job was deleted");
+    /// ```
     #[must_use]
     pub fn exhausted(reason: impl Into<String>) -> Self {
         Self::Exhausted { reason: reason.into() }
@@ -45,9 +77,9 @@ impl WaitDecision {
 
 /// A wait strategy as data: what is waited for, how many checks there are, and how long the delays between them.
 ///
-/// The delay after check `n` is `initial_delay * backoff_rate^(n - 1)`, at most `max_delay`, then jittered, rounded up to
-/// whole seconds, and at least 1. The default: 60 checks in all, 5 s, at most 5 minutes, half as much again each time,
-/// full jitter.
+/// The delay after check `n` is `initial_delay * backoff_rate^(n - 1)`, at most `max_delay`, then jittered, rounded up
+/// to whole seconds, and at least 1. The default: 60 checks in all, 5 s, at most 5 minutes, half as much again each
+/// time, full jitter.
 ///
 /// ```
 /// use everstep_sdk::builders::WaitStrategy;
@@ -80,7 +112,14 @@ impl<T> fmt::Debug for WaitStrategy<T> {
 }
 
 impl<T> WaitStrategy<T> {
-    /// Starts from the default. `is_met` is asked about the state after each check.
+    /// Starts from the default: 60 checks, 5 s, at most 5 minutes, half as much again each time, full jitter. `is_met`
+    /// is asked about the state after each check, inside the check's scope.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::WaitStrategy;
+    ///
+    /// let strategy = WaitStrategy::builder(|state: &String| state == "done").build();
+    /// ```
     pub fn builder(is_met: impl Fn(&T) -> bool + 'static) -> WaitStrategyBuilder<T> {
         let delay = Backoff {
             initial: Duration::from_secs(5),
@@ -93,30 +132,57 @@ impl<T> WaitStrategy<T> {
     }
 
     /// Checks in all.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// assert_eq!(WaitStrategy::builder(|done: &bool| *done).build().max_attempts(), 60);
+    /// ```
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
     /// Delay after the first check, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// assert_eq!(WaitStrategy::builder(|done: &bool| *done).build().initial_delay().as_secs(), 5);
+    /// ```
     #[must_use]
     pub fn initial_delay(&self) -> Duration {
         self.delay.initial
     }
 
     /// Upper bound of the delay, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// assert_eq!(WaitStrategy::builder(|done: &bool| *done).build().max_delay().as_secs(), 300);
+    /// ```
     #[must_use]
     pub fn max_delay(&self) -> Duration {
         self.delay.max
     }
 
     /// What the delay is multiplied with from one check to the next.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// assert_eq!(WaitStrategy::builder(|done: &bool| *done).build().backoff_rate(), 1.5);
+    /// ```
     #[must_use]
     pub fn backoff_rate(&self) -> f64 {
         self.delay.rate
     }
 
     /// How the delay is randomised.
+    ///
+    /// ```
+    /// use everstep_sdk::{JitterStrategy, builders::WaitStrategy};
+    ///
+    /// let strategy = WaitStrategy::builder(|done: &bool| *done).build();
+    /// assert_eq!(strategy.jitter(), JitterStrategy::Full);
+    /// ```
     #[must_use]
     pub fn jitter(&self) -> JitterStrategy {
         self.delay.jitter
@@ -137,7 +203,23 @@ impl<T> WaitStrategy<T> {
     }
 }
 
-/// Builds a [`WaitStrategy`].
+/// Builds a [`WaitStrategy`]: made by [`WaitStrategy::builder`].
+///
+/// Delays of every size are allowed; the schedule brings what it computes to whole seconds, from 1 to 31,622,400 (366
+/// days).
+///
+/// ```
+/// use everstep_sdk::{JitterStrategy, builders::WaitStrategy};
+/// use std::time::Duration;
+///
+/// let strategy = WaitStrategy::builder(|left: &u32| *left == 0)
+///     .max_attempts(100)
+///     .initial_delay(Duration::from_secs(10))
+///     .max_delay(Duration::from_secs(3_600))
+///     .backoff_rate(2.0)
+///     .jitter(JitterStrategy::Half)
+///     .build();
+/// ```
 #[must_use = "a builder does nothing until `.build()`"]
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -147,36 +229,71 @@ pub struct WaitStrategyBuilder<T> {
 
 impl<T> WaitStrategyBuilder<T> {
     /// Checks in all; 0 and 1 both mean one check.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// let strategy = WaitStrategy::builder(|done: &bool| *done).max_attempts(10).build();
+    /// ```
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.strategy.max_attempts = max_attempts;
         self
     }
 
     /// Delay after the first check, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// # use std::time::Duration;
+    /// let strategy = WaitStrategy::builder(|done: &bool| *done).initial_delay(Duration::from_secs(60)).build();
+    /// ```
     pub fn initial_delay(mut self, delay: Duration) -> Self {
         self.strategy.delay.initial = delay;
         self
     }
 
     /// Upper bound of the delay, before jitter.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// # use std::time::Duration;
+    /// let strategy = WaitStrategy::builder(|done: &bool| *done).max_delay(Duration::from_secs(3_600)).build();
+    /// ```
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.strategy.delay.max = delay;
         self
     }
 
-    /// What the delay is multiplied with from one check to the next.
+    /// What the delay is multiplied with from one check to the next: 1 keeps it, 2 doubles it. Below 1 it shrinks, to a
+    /// second at least; a rate that gives no number gives the longest delay.
+    ///
+    /// ```
+    /// # use everstep_sdk::builders::WaitStrategy;
+    /// let steady = WaitStrategy::builder(|done: &bool| *done).backoff_rate(1.0).build();
+    /// ```
     pub fn backoff_rate(mut self, rate: f64) -> Self {
         self.strategy.delay.rate = rate;
         self
     }
 
     /// How the delay is randomised.
+    ///
+    /// ```
+    /// use everstep_sdk::{JitterStrategy, builders::WaitStrategy};
+    ///
+    /// let punctual = WaitStrategy::builder(|done: &bool| *done).jitter(JitterStrategy::None).build();
+    /// ```
     pub fn jitter(mut self, jitter: JitterStrategy) -> Self {
         self.strategy.delay.jitter = jitter;
         self
     }
 
     /// The strategy.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::WaitStrategy;
+    ///
+    /// let strategy: WaitStrategy<bool> = WaitStrategy::builder(|done| *done).build();
+    /// ```
     #[must_use]
     pub fn build(self) -> WaitStrategy<T> {
         self.strategy

@@ -19,6 +19,20 @@ use std::time::Duration;
 const NAME_CHARACTERS: usize = 256;
 
 /// A retried block to be: made by [`DurableContext::with_retry`].
+///
+/// ```no_run
+/// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+/// use everstep_sdk::{RetryStrategyConfig, serdes::TextSerdes};
+///
+/// let ticket: String = ctx
+///     .with_retry(|ctx| async move { Ok(ctx.step(|_| async { Ok("t-17".to_owned()) }).name("reserve").await?) })
+///     .name("booking")
+///     .retry_strategy_config(RetryStrategyConfig::linear())
+///     .serdes(TextSerdes)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is awaited or spawned"]
 #[non_exhaustive]
 pub struct WithRetryBuilder<O, F, Fut, S = JsonSerdes> {
@@ -51,8 +65,16 @@ where
     F: Fn(DurableContext) -> Fut + 'static,
     Fut: Future<Output = Result<O, BoxError>> + 'static,
 {
-    /// Names the block in the history: 1 to 256 printable ASCII characters. The waits between its attempts are named
-    /// after it.
+    /// Names the block in the history: 1 to 256 printable ASCII characters; any other name fails the execution, with
+    /// type `WorkflowError`. The waits between its attempts are named after it.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let block = ctx.with_retry(|ctx| async move { Ok(ctx.invoke::<u32, _>("quote", 7).await?) });
+    /// let cents = block.name("quote").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -62,24 +84,70 @@ where
     ///
     /// Unlike a step's, it is workflow code, and asked again on every replay: about the recorded error (a
     /// [`ReplayedFailure`]), with the execution's own time and randomness.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryDecision;
+    /// use std::time::Duration;
+    ///
+    /// ctx.with_retry(|ctx| async move { Ok(ctx.invoke::<u32, _>("quote", 7).await?) })
+    ///     .retry_strategy(|_error, attempt| match attempt {
+    ///         1 | 2 => RetryDecision::Retry { delay: Duration::from_secs(3_600) },
+    ///         _ => RetryDecision::Stop,
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_strategy(mut self, strategy: impl Fn(&StepError, u32) -> RetryDecision + 'static) -> Self {
         self.strategy = RetryStrategy::Closure(Box::new(strategy));
         self
     }
 
     /// Retries on a schedule; without this, on the [default one](RetryStrategyConfig).
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    /// use std::time::Duration;
+    ///
+    /// let block = ctx.with_retry(|ctx| async move { Ok(ctx.invoke::<u32, _>("quote", 7).await?) });
+    /// block.retry_strategy_config(RetryStrategyConfig::fixed(Duration::from_secs(600))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_strategy_config(mut self, config: RetryStrategyConfig) -> Self {
         self.strategy = RetryStrategy::Schedule(config);
         self
     }
 
     /// Serializes the result, that of each attempt and that of the block, with `serdes` instead of as JSON.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::serdes::TextSerdes;
+    ///
+    /// let block = ctx.with_retry(|ctx| async move { Ok(ctx.step(|_| async { Ok("done".to_owned()) }).await?) });
+    /// let text: String = block.serdes(TextSerdes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serdes<S2: Serdes<O>>(self, serdes: S2) -> WithRetryBuilder<O, F, Fut, S2> {
         let Self { context, name, strategy, body, .. } = self;
         WithRetryBuilder { context, name, strategy, serdes, body, output: PhantomData }
     }
 
     /// The block as a future; it begins when that is first polled.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let carriers = ["post", "courier"].map(|carrier| {
+    ///     ctx.with_retry(move |ctx| async move { Ok(ctx.invoke::<u32, _>(carrier, 7).await?) }).name(carrier).future()
+    /// });
+    /// let prices = ctx.try_join_all(carriers).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn future(self) -> DurableFuture<O>
     where
         S: Serdes<O>,
@@ -88,6 +156,15 @@ where
     }
 
     /// Begins the block now and runs it in the background. Dropping the future drops it.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// let invoice = ctx.with_retry(|ctx| async move { Ok(ctx.invoke::<String, _>("invoice", 42).await?) }).spawn();
+    /// ctx.step(|_| async { Ok(println!("pack")) }).await?;
+    /// let number = invoice.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn(self) -> DurableFuture<O>
     where
         S: Serdes<O>,

@@ -22,6 +22,18 @@ operation_error! {
 }
 
 /// How a callback failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::CallbackError) {
+/// use everstep_sdk::CallbackErrorKind;
+///
+/// match error.kind() {
+///     CallbackErrorKind::TimedOut { .. } => println!("nobody answered in time"),
+///     CallbackErrorKind::ExternalFailure { .. } => println!("somebody said no"),
+///     other => println!("{other}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackErrorKind {
@@ -34,7 +46,7 @@ pub enum CallbackErrorKind {
     /// It was completed with a failure.
     #[non_exhaustive]
     ExternalFailure,
-    /// What it was completed with is not what the workflow expects.
+    /// What it was completed with is not what the workflow expects: the serdes could not read it.
     #[non_exhaustive]
     DeserializationFailed,
     /// The submitter of `wait_for_callback` failed, and its retry strategy stopped. The callback was not awaited.

@@ -5,11 +5,27 @@ use crate::wire::{self, ReplayedFailure, WireError};
 use std::fmt;
 
 operation_error! {
-    /// A child context that failed.
+    /// A child context that failed; also a retried block, a `map` or a `parallel`.
+    ///
+    /// ```
+    /// use everstep_sdk::{ChildContextError, ChildContextErrorKind};
+    ///
+    /// fn is_my_mistake(error: &ChildContextError) -> bool {
+    ///     matches!(error.kind(), ChildContextErrorKind::InvalidConfiguration { .. })
+    /// }
+    /// ```
     ChildContextError, ChildContextErrorKind
 }
 
 /// How a child context failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::ChildContextError) {
+/// use everstep_sdk::ChildContextErrorKind;
+///
+/// let of_the_body = matches!(error.kind(), ChildContextErrorKind::ChildFailed { .. });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildContextErrorKind {

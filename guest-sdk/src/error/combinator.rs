@@ -31,6 +31,14 @@ impl CombinatorError {
     }
 
     /// What happened.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::CombinatorError) {
+    /// use everstep_sdk::CombinatorErrorKind;
+    ///
+    /// let none_won = matches!(error.kind(), CombinatorErrorKind::AllFailed { .. });
+    /// # }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &CombinatorErrorKind {
         &self.kind
@@ -39,6 +47,14 @@ impl CombinatorError {
     /// The inputs' errors, each an [`OperationError`](crate::OperationError): all of them in the order of the inputs
     /// for [`AllFailed`](CombinatorErrorKind::AllFailed), the one that decided for `JoinFailed` and
     /// `FirstSettledFailed`.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::CombinatorError) {
+    /// for failure in error.failures() {
+    ///     println!("{failure:#}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn failures(&self) -> &[BoxError] {
         &self.failures
@@ -58,6 +74,17 @@ impl Error for CombinatorError {
 }
 
 /// How a combinator failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::CombinatorError) {
+/// use everstep_sdk::CombinatorErrorKind;
+///
+/// match error.kind() {
+///     CombinatorErrorKind::JoinFailed(join) => println!("input {} failed", join.failed_index()),
+///     other => println!("{other}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CombinatorErrorKind {
@@ -90,6 +117,12 @@ impl fmt::Display for CombinatorErrorKind {
 }
 
 /// Details of [`CombinatorErrorKind::JoinFailed`].
+///
+/// ```
+/// fn was_the_first(join: everstep_sdk::JoinFailed) -> bool {
+///     join.failed_index() == 0
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinFailed {
@@ -102,6 +135,13 @@ impl JoinFailed {
     }
 
     /// Which input failed, from 0, in the order they were given.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::JoinFailed) {
+    /// # let names = ["stock", "price"];
+    /// println!("{} failed", names[error.failed_index()]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn failed_index(&self) -> usize {
         self.failed_index

@@ -22,6 +22,14 @@ operation_error! {
 }
 
 /// How a polled condition failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::WaitForConditionError) {
+/// use everstep_sdk::WaitForConditionErrorKind;
+///
+/// let gave_up = matches!(error.kind(), WaitForConditionErrorKind::MaxChecksExceeded(_));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitForConditionErrorKind {
@@ -30,8 +38,8 @@ pub enum WaitForConditionErrorKind {
     CheckFailed,
     /// The wait strategy gave up (recorded type `WaitForCondition.MaxChecksExceeded`).
     MaxChecksExceeded(MaxChecksExceeded),
-    /// A check panicked or exited, and nobody knows how far it came (recorded type `StepInterruptedError`). One whose
-    /// process died runs again instead.
+    /// A check panicked or took longer than it was given, and nobody knows how far it came (recorded type
+    /// `StepInterruptedError`). One that exited or whose process died runs again instead.
     #[non_exhaustive]
     Interrupted,
     /// A state could not be serialized, or a recorded one not be read.
@@ -51,6 +59,12 @@ impl fmt::Display for WaitForConditionErrorKind {
 }
 
 /// Details of [`WaitForConditionErrorKind::MaxChecksExceeded`].
+///
+/// ```
+/// fn report(details: everstep_sdk::MaxChecksExceeded) {
+///     println!("not done after {} checks", details.checks());
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MaxChecksExceeded {
@@ -58,7 +72,13 @@ pub struct MaxChecksExceeded {
 }
 
 impl MaxChecksExceeded {
-    /// How many checks there were.
+    /// How many checks there were, from 1.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::MaxChecksExceeded) {
+    /// let at_first_sight = error.checks() == 1;
+    /// # }
+    /// ```
     #[must_use]
     pub fn checks(&self) -> u32 {
         self.checks

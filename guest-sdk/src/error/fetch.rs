@@ -5,19 +5,39 @@ use crate::wire::{ReplayedFailure, WireError};
 use std::fmt;
 
 operation_error! {
-    /// An HTTP request that got no answer.
+    /// An HTTP request that got no answer. An answer of any status is none of these.
+    ///
+    /// ```
+    /// use everstep_sdk::{FetchError, FetchErrorKind};
+    ///
+    /// fn is_not_allowed(error: &FetchError) -> bool {
+    ///     matches!(error.kind(), FetchErrorKind::Denied { .. })
+    /// }
+    /// ```
     FetchError, FetchErrorKind
 }
 
 /// How an HTTP request failed. Which of wasi:http's error codes it was stands in the
 /// [recorded data](WireError::error_data).
+///
+/// ```
+/// # fn example(error: &everstep_sdk::FetchError) {
+/// use everstep_sdk::FetchErrorKind;
+///
+/// match error.kind() {
+///     FetchErrorKind::Denied { .. } => println!("start the process with --allow-http for this host"),
+///     _ => println!("no answer"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchErrorKind {
     /// It is not on the allow list, and was not sent.
     #[non_exhaustive]
     Denied,
-    /// It may have been sent, and there was no answer.
+    /// There was no answer that could be used: its address was not found or not reached, the request was malformed, the
+    /// time was over, the connection broke, or the answer was too long. It may have arrived.
     #[non_exhaustive]
     NoAnswer,
 }

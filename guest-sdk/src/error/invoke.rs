@@ -22,6 +22,14 @@ operation_error! {
 }
 
 /// How an invoked function failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::InvokeError) {
+/// use everstep_sdk::InvokeErrorKind;
+///
+/// let worth_another_try = matches!(error.kind(), InvokeErrorKind::TimedOut { .. });
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvokeErrorKind {
@@ -54,6 +62,12 @@ impl fmt::Display for InvokeErrorKind {
 }
 
 /// Details of [`InvokeErrorKind::FunctionNotFound`].
+///
+/// ```
+/// fn report(details: &everstep_sdk::FunctionNotFound) {
+///     println!("deploy {} first", details.function_id());
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionNotFound {
@@ -62,6 +76,12 @@ pub struct FunctionNotFound {
 
 impl FunctionNotFound {
     /// What the workflow asked for: a name or an ARN.
+    ///
+    /// ```
+    /// # fn example(error: &everstep_sdk::FunctionNotFound) {
+    /// let is_alias = error.function_id().ends_with(":live");
+    /// # }
+    /// ```
     #[must_use]
     pub fn function_id(&self) -> &str {
         &self.function_id

@@ -9,10 +9,35 @@ operation_error! {
     ///
     /// For a retry strategy the source is the body's own error, to be inspected with `downcast_ref`. For the workflow
     /// it is a [`ReplayedFailure`].
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::{RetryDecision, StepError};
+    /// use std::{error::Error, io, time::Duration};
+    ///
+    /// fn strategy(error: &StepError, attempt: u32) -> RetryDecision {
+    ///     let io = error.source().is_some_and(|source| source.is::<io::Error>());
+    ///     if io && attempt < 5 { RetryDecision::Retry { delay: Duration::from_secs(3) } } else { RetryDecision::Stop }
+    /// }
+    ///
+    /// let order = ctx.step(|_| async { Ok(std::fs::read_to_string("order")?) }).retry_strategy(strategy).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     StepError, StepErrorKind
 }
 
 /// How a step failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::StepError) {
+/// use everstep_sdk::StepErrorKind;
+///
+/// if let StepErrorKind::RetriesExhausted(_) = error.kind() {
+///     println!("every attempt failed");
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StepErrorKind {
@@ -21,7 +46,9 @@ pub enum StepErrorKind {
     ExecutionFailed,
     /// The body returned an error and the retry strategy stopped, be it after one attempt.
     RetriesExhausted(RetriesExhausted),
-    /// The process died during an attempt, or the body trapped, and nobody knows how far it came.
+    /// An attempt was cut short, and nobody knows how far it came (recorded type `StepInterruptedError`): the body
+    /// panicked or took longer than it was given, or, with
+    /// [at-most-once semantics](crate::StepSemantics::AtMostOncePerRetry), it exited or its process died.
     #[non_exhaustive]
     Interrupted,
     /// The result could not be serialized, or a recorded one not be read.
@@ -42,6 +69,14 @@ impl fmt::Display for StepErrorKind {
 
 /// Details of [`StepErrorKind::RetriesExhausted`]. How many attempts there were is in the execution's history: a replay
 /// reads the outcome alone, and could not tell the workflow the same number.
+///
+/// ```
+/// use everstep_sdk::{StepError, StepErrorKind};
+///
+/// fn has_failed_for_good(error: &StepError) -> bool {
+///     matches!(error.kind(), StepErrorKind::RetriesExhausted(..))
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetriesExhausted(pub(super) ());
 

@@ -6,10 +6,26 @@ use std::fmt;
 
 operation_error! {
     /// A wait that could not be made, or did not end by itself.
+    ///
+    /// ```
+    /// use everstep_sdk::{WaitError, WaitErrorKind};
+    ///
+    /// fn never_began(error: &WaitError) -> bool {
+    ///     matches!(error.kind(), WaitErrorKind::Zero { .. } | WaitErrorKind::TooLong { .. })
+    /// }
+    /// ```
     WaitError, WaitErrorKind
 }
 
 /// How a wait failed.
+///
+/// ```
+/// # fn example(error: &everstep_sdk::WaitError) {
+/// use everstep_sdk::WaitErrorKind;
+///
+/// let in_pieces = matches!(error.kind(), WaitErrorKind::TooLong { .. });
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitErrorKind {

@@ -13,12 +13,26 @@ const fn preset(max_attempts: u32, initial_seconds: u64, rate: f64, jitter: Jitt
 
 impl RetryStrategyConfig {
     /// No retry: one attempt.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    ///
+    /// ctx.step(|_| async { Ok(()) }).retry_strategy_config(RetryStrategyConfig::none()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn none() -> Self {
         preset(1, 1, 1.0, JitterStrategy::None)
     }
 
     /// 6 attempts, 1, 2, 3, 4 and 5 seconds apart, without jitter.
+    ///
+    /// ```
+    /// let config = everstep_sdk::RetryStrategyConfig::linear();
+    /// assert_eq!((config.max_attempts(), config.increment().as_secs()), (6, 1));
+    /// ```
     #[must_use]
     pub fn linear() -> Self {
         Self::linear_builder().jitter(JitterStrategy::None).build()
@@ -40,18 +54,43 @@ impl RetryStrategyConfig {
     }
 
     /// For what passes by itself soon: 3 attempts, 5 s, at most 5 minutes, doubling, half jitter.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    ///
+    /// let quote = ctx.fetch("https://api.example.com/quote");
+    /// quote.retry_strategy_config(RetryStrategyConfig::transient()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn transient() -> Self {
         preset(3, 5, 2.0, JitterStrategy::Half)
     }
 
     /// For what has to come up first: 5 attempts, 5 s, at most 5 minutes, doubling, full jitter.
+    ///
+    /// ```
+    /// let config = everstep_sdk::RetryStrategyConfig::resource_availability();
+    /// assert_eq!(config.max_delay().as_secs(), 300);
+    /// ```
     #[must_use]
     pub fn resource_availability() -> Self {
         preset(5, 5, 2.0, JitterStrategy::Full)
     }
 
     /// For what has to succeed: 10 attempts, 1 s, at most 1 minute, half as much again each time, without jitter.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {
+    /// use everstep_sdk::RetryStrategyConfig;
+    ///
+    /// let refund = ctx.step(|step| async move { Ok(println!("refund with key {}", step.idempotency_key())) });
+    /// refund.name("refund").retry_strategy_config(RetryStrategyConfig::critical()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn critical() -> Self {
         let mut config = preset(10, 1, 1.5, JitterStrategy::None);
@@ -59,7 +98,16 @@ impl RetryStrategyConfig {
         config
     }
 
-    /// 5 attempts, `interval` apart, without jitter. The interval is rounded up to whole seconds, at least 1.
+    /// 5 attempts, `interval` apart, without jitter. The interval is rounded up to whole seconds, at least 1, at most
+    /// 366 days.
+    ///
+    /// ```
+    /// use everstep_sdk::RetryStrategyConfig;
+    /// use std::time::Duration;
+    ///
+    /// let every_minute = RetryStrategyConfig::fixed(Duration::from_secs(60));
+    /// assert_eq!(every_minute.max_attempts(), 5);
+    /// ```
     #[must_use]
     pub fn fixed(interval: Duration) -> Self {
         let delay = Backoff {

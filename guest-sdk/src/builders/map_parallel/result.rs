@@ -7,7 +7,16 @@ use crate::wire::WireError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
-/// How far an item came.
+/// How far an item came; as JSON `SUCCEEDED`, `FAILED` or `STARTED`.
+///
+/// ```
+/// use everstep_sdk::builders::map_parallel::{BatchItemStatus, BatchResult};
+///
+/// fn left_undone(batch: &BatchResult<u32>) -> Vec<usize> {
+///     let undone = batch.items.iter().filter(|item| item.status == BatchItemStatus::Started);
+///     undone.map(|item| item.index).collect()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
@@ -23,6 +32,17 @@ pub enum BatchItemStatus {
 /// An item that started.
 ///
 /// The fields are AWS's; a [result serdes](super::BatchBuilder::result_serdes) makes items with [`new`](Self::new).
+///
+/// ```
+/// use everstep_sdk::builders::map_parallel::BatchItem;
+///
+/// fn line(item: &BatchItem<u32>) -> String {
+///     match item.result {
+///         Some(cents) => format!("{}: {cents} cents", item.name),
+///         None => format!("{}: {}", item.name, item.error_message.as_deref().unwrap_or("not done")),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchItem<O> {
@@ -74,6 +94,14 @@ impl<O> BatchItem<O> {
     }
 
     /// What was recorded of its failure; none if it did not fail.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::map_parallel::{BatchItem, BatchItemStatus};
+    ///
+    /// let why = Some("no funds".to_owned());
+    /// let item = BatchItem::<u32>::new(0, String::new(), BatchItemStatus::Failed, None, why, None);
+    /// assert_eq!(item.error().and_then(|wire| wire.error_message().map(str::to_owned)).as_deref(), Some("no funds"));
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<WireError> {
         (self.status == BatchItemStatus::Failed).then(|| {
@@ -85,6 +113,13 @@ impl<O> BatchItem<O> {
 }
 
 /// Whether any item failed.
+///
+/// ```
+/// use everstep_sdk::builders::map_parallel::{BatchResult, BatchStatus, CompletionReason};
+///
+/// let empty = BatchResult::<u32>::new(Vec::new(), CompletionReason::AllCompleted);
+/// assert_eq!(empty.status(), BatchStatus::Succeeded);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchStatus {
@@ -96,6 +131,12 @@ pub enum BatchStatus {
 
 impl BatchStatus {
     /// `SUCCEEDED` or `FAILED`.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::map_parallel::BatchStatus;
+    ///
+    /// assert_eq!(BatchStatus::Failed.as_str(), "FAILED");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,7 +152,15 @@ impl fmt::Display for BatchStatus {
     }
 }
 
-/// The error of an item.
+/// The error of an item: one of [`BatchResult::errors`].
+///
+/// ```
+/// use everstep_sdk::builders::map_parallel::BatchError;
+///
+/// fn line(error: BatchError<'_>) -> String {
+///     format!("item {} ({}): {}", error.index, error.error_type.unwrap_or("Error"), error.message)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchError<'a> {
@@ -156,7 +205,14 @@ pub struct BatchResult<O> {
 }
 
 impl<O> BatchResult<O> {
-    /// For a [result serdes](super::BatchBuilder::result_serdes), and for tests.
+    /// For a [result serdes](super::BatchBuilder::result_serdes), and for tests. `items` are the items that started, in
+    /// the order of the input.
+    ///
+    /// ```
+    /// use everstep_sdk::builders::map_parallel::{BatchResult, CompletionReason};
+    ///
+    /// let nothing_to_do = BatchResult::<u32>::new(Vec::new(), CompletionReason::AllCompleted);
+    /// ```
     #[must_use]
     pub fn new(items: Vec<BatchItem<O>>, reason: CompletionReason) -> Self {
         Self { items, reason }
@@ -172,45 +228,91 @@ impl<O> BatchResult<O> {
         Self { items: items.collect(), reason: ended.reason }
     }
 
-    /// The items that started.
+    /// The items that started, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// for item in batch.all() {
+    ///     println!("{}: {:?}", item.index, item.status);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn all(&self) -> &[BatchItem<O>] {
         &self.items
     }
 
-    /// The items that succeeded.
+    /// The items that succeeded, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// let charged: Vec<usize> = batch.succeeded().iter().map(|item| item.index).collect();
+    /// # }
+    /// ```
     #[must_use]
     pub fn succeeded(&self) -> Vec<&BatchItem<O>> {
         self.of_status(BatchItemStatus::Succeeded).collect()
     }
 
-    /// The items that failed.
+    /// The items that failed, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// let to_do_by_hand: Vec<&str> = batch.failed().iter().map(|item| item.name.as_str()).collect();
+    /// # }
+    /// ```
     #[must_use]
     pub fn failed(&self) -> Vec<&BatchItem<O>> {
         self.of_status(BatchItemStatus::Failed).collect()
     }
 
-    /// The items that had not ended when the batch was over.
+    /// The items that had not ended when the batch was over, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// println!("{} items were given up", batch.started().len());
+    /// # }
+    /// ```
     #[must_use]
     pub fn started(&self) -> Vec<&BatchItem<O>> {
         self.of_status(BatchItemStatus::Started).collect()
     }
 
-    /// The results of the items that succeeded.
+    /// The results of the items that succeeded, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// let most = batch.results().into_iter().max();
+    /// # }
+    /// ```
     #[doc(alias = "get_results")]
     #[must_use]
     pub fn results(&self) -> Vec<&O> {
         self.of_status(BatchItemStatus::Succeeded).filter_map(|item| item.result.as_ref()).collect()
     }
 
-    /// The results of the items that succeeded.
+    /// The results of the items that succeeded, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// let total: u32 = batch.into_results().into_iter().sum();
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_results(self) -> Vec<O> {
         let succeeded = self.items.into_iter().filter(|item| item.status == BatchItemStatus::Succeeded);
         succeeded.filter_map(|item| item.result).collect()
     }
 
-    /// The errors of the items that failed.
+    /// The errors of the items that failed, in the order of the input.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// for error in batch.errors() {
+    ///     println!("item {}: {}", error.index, error.message);
+    /// }
+    /// # }
+    /// ```
     #[doc(alias = "get_errors")]
     #[must_use]
     pub fn errors(&self) -> Vec<BatchError<'_>> {
@@ -231,6 +333,15 @@ impl<O> BatchResult<O> {
     ///
     /// If any item failed: a [`ChildContextError`](crate::ChildContextError) with what was recorded of it, so that its
     /// type names the failure of whatever it is passed on to.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// match batch.throw_if_error() {
+    ///     Ok(()) => println!("all charged"),
+    ///     Err(error) => println!("{error:#}"),
+    /// }
+    /// # }
+    /// ```
     pub fn throw_if_error(&self) -> Result<(), OperationError> {
         match self.items.iter().find_map(BatchItem::error) {
             Some(wire) => {
@@ -241,42 +352,88 @@ impl<O> BatchResult<O> {
     }
 
     /// Whether any item failed, as a status.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// println!("the batch {}", batch.status()); // SUCCEEDED or FAILED
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> BatchStatus {
         if self.has_failure() { BatchStatus::Failed } else { BatchStatus::Succeeded }
     }
 
     /// Why the batch was over.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// use everstep_sdk::builders::map_parallel::CompletionReason;
+    ///
+    /// let enough = batch.completion_reason() == CompletionReason::MinSuccessfulReached;
+    /// # }
+    /// ```
     #[must_use]
     pub fn completion_reason(&self) -> CompletionReason {
         self.reason
     }
 
     /// Whether any item failed.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// if batch.has_failure() {
+    ///     println!("{} of {} failed", batch.failure_count(), batch.total_count());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn has_failure(&self) -> bool {
         self.failure_count() > 0
     }
 
     /// How many items succeeded.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// println!("{} charged", batch.success_count());
+    /// # }
+    /// ```
     #[must_use]
     pub fn success_count(&self) -> usize {
         self.of_status(BatchItemStatus::Succeeded).count()
     }
 
     /// How many items failed.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// let acceptable = batch.failure_count() <= 2;
+    /// # }
+    /// ```
     #[must_use]
     pub fn failure_count(&self) -> usize {
         self.of_status(BatchItemStatus::Failed).count()
     }
 
     /// How many items had not ended when the batch was over.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// assert_eq!(batch.started_count(), batch.started().len());
+    /// # }
+    /// ```
     #[must_use]
     pub fn started_count(&self) -> usize {
         self.of_status(BatchItemStatus::Started).count()
     }
 
-    /// How many items started.
+    /// How many items started: those that ended and those that had not when the batch was over.
+    ///
+    /// ```
+    /// # fn example(batch: everstep_sdk::builders::map_parallel::BatchResult<u32>) {
+    /// assert_eq!(batch.total_count(), batch.success_count() + batch.failure_count() + batch.started_count());
+    /// # }
+    /// ```
     #[must_use]
     pub fn total_count(&self) -> usize {
         self.items.len()
