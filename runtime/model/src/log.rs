@@ -104,6 +104,8 @@ pub(crate) enum Rest {
     UnderWay,
     /// An invocation suspended, and nothing has changed since.
     Suspended,
+    /// An invocation suspended, and something was done from outside that it has not heard of.
+    Woken,
     /// An invocation failed, then.
     Failed(Millis),
 }
@@ -161,6 +163,8 @@ pub struct Transition {
     pub first_event: u64,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// It was recorded because of something that was done from outside.
+    pub outside: bool,
 }
 
 /// Where an operation stands.
@@ -240,7 +244,7 @@ pub struct Log {
 impl Log {
     /// The log of an execution that has just been started.
     pub fn start(at: Millis) -> Self {
-        Self::read(&[Transition { at, first_event: 1, events: vec![Event::ExecutionStarted] }])
+        Self::read(&[Transition { at, first_event: 1, events: vec![Event::ExecutionStarted], outside: false }])
     }
 
     /// Folds these rows, the first of which starts the execution.
@@ -255,20 +259,20 @@ impl Log {
             result: None,
         };
         for row in rows {
-            log.append(row.at, row.events.clone()).expect("rows that were appended once fold again");
+            log.append(row.at, row.events.clone(), row.outside).expect("rows that were appended once fold again");
         }
         log
     }
 
     /// Appends one row. An error says which event cannot follow what is there; the row is then not appended, and the
     /// fold is of no use any more.
-    pub(crate) fn append(&mut self, at: Millis, events: Vec<Event>) -> Result<(), String> {
+    pub(crate) fn append(&mut self, at: Millis, events: Vec<Event>, outside: bool) -> Result<(), String> {
         let first_event = self.next_event;
         for event in &events {
             self.fold(at, event)?;
             self.next_event += u64::from(event.in_history().is_some());
         }
-        self.transitions.push(Transition { at, first_event, events });
+        self.transitions.push(Transition { at, first_event, events, outside });
         Ok(())
     }
 
@@ -428,13 +432,17 @@ impl Log {
     /// How the newest row left the execution. A timer wakes a suspended one, and so does what comes from outside, but
     /// for a heartbeat; neither makes a failed one hurry.
     pub(crate) fn rest(&self) -> Rest {
-        let mut woken = false;
+        let (mut woken, mut by_timer) = (false, false);
         for row in self.transitions.iter().rev() {
             match row.events.last() {
                 Some(Event::InvocationCompleted(Ending::Failed)) => return Rest::Failed(row.at),
                 Some(Event::InvocationCompleted(Ending::Reported)) if !woken => return Rest::Suspended,
+                // The service fires timers in order to invoke.
+                Some(Event::InvocationCompleted(Ending::Reported | Ending::Unaware)) if by_timer => break,
+                Some(Event::InvocationCompleted(Ending::Reported | Ending::Unaware)) => return Rest::Woken,
                 _ if row.events.iter().all(Event::is_from_outside) => {
                     woken |= !row.events.iter().all(|event| matches!(event, Event::CallbackHeartbeat { .. }));
+                    by_timer |= !row.outside;
                 }
                 _ => break,
             }

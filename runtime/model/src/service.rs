@@ -205,8 +205,12 @@ impl Service {
 
     /// Appends a row, all or nothing.
     fn commit(&mut self, at: Millis, events: Vec<Event>) -> Result<(), Stop> {
+        self.append(at, events, false)
+    }
+
+    fn append(&mut self, at: Millis, events: Vec<Event>, outside: bool) -> Result<(), Stop> {
         self.survive(Moment::BeforeCommit)?;
-        self.log.append(at, events).map_err(Stop::Refused)?;
+        self.log.append(at, events, outside).map_err(Stop::Refused)?;
         self.survive(Moment::BeforeAcknowledgement)
     }
 
@@ -274,7 +278,7 @@ impl Service {
             events.push(event);
         }
         self.unseen |= !events.iter().all(|event| matches!(event, Event::CallbackHeartbeat { .. }));
-        self.commit(at, events)?;
+        self.append(at, events, true)?;
         Ok(true)
     }
 
@@ -293,7 +297,7 @@ impl Service {
         for end in unheard {
             let mut events = self.due();
             events.push(end);
-            self.commit(self.now(), events)?;
+            self.append(self.now(), events, true)?;
         }
         Ok(())
     }
@@ -339,7 +343,7 @@ impl Service {
                 self.commit(self.now(), due)?;
             }
             let retry = match self.log.rest() {
-                Rest::UnderWay => return Ok(true),
+                Rest::UnderWay | Rest::Woken => return Ok(true),
                 Rest::Failed(at) if self.now() >= at + REPEATED_AFTER => return Ok(true),
                 Rest::Failed(at) => Some(at + REPEATED_AFTER),
                 Rest::Suspended => None,
@@ -377,7 +381,7 @@ impl Service {
             Rest::UnderWay => {
                 self.slept_until = 0;
                 let lost = vec![Event::InvocationCompleted(Ending::Lost)];
-                self.log.append(self.log.last_at(), lost).map_err(Stop::Refused)
+                self.log.append(self.log.last_at(), lost, false).map_err(Stop::Refused)
             }
             _ => Ok(()),
         }
