@@ -1,7 +1,8 @@
 //! The executable model as the oracle: the real host runs the model's programs, and must see and record what the model
 //! says, to the letter and the microsecond, also when its process dies anywhere.
 //!
-//! A failure prints its seed and the smallest program found; `EVERSTEP_SEED=<seed>` runs that program alone.
+//! A failure prints its seed and the smallest program found; `EVERSTEP_SEED=<seed>` runs that program alone,
+//! `EVERSTEP_CHAOS_SECONDS=<n>` others for so long, each test.
 
 use crate::in_process::{Death, Dying, Ended, SlowTime};
 use crate::outside::{KEY, Process};
@@ -13,6 +14,7 @@ use everstep_model::{Bug, Moment, Observed, Program, Run, Script, Stop, Trace, r
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Programs that are run undisturbed.
 const PROGRAMS: u64 = 240;
@@ -151,21 +153,35 @@ fn killed_everywhere(program: &Program, script: &Script) -> Result<u64, String> 
     Ok(deaths)
 }
 
-fn holds(programs: u64, check: impl Fn(&Program, &Script) -> Result<(), String>) {
-    let seeds = match std::env::var("EVERSTEP_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        Some(seed) => seed..seed + 1,
-        None => 0..programs,
+fn number(variable: &str) -> Option<u64> {
+    let given = std::env::var(variable).ok()?;
+    Some(given.parse().unwrap_or_else(|_| panic!("{variable} is {given:?}; give a number")))
+}
+
+fn holds(what: &str, programs: u64, check: impl Fn(&Program, &Script) -> Result<(), String>) {
+    let begun = Instant::now();
+    let deadline = number("EVERSTEP_CHAOS_SECONDS").map(|seconds| begun + Duration::from_secs(seconds));
+    let seeds = match (number("EVERSTEP_SEED"), deadline) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(_)) => PROGRAMS..u64::MAX,
+        (None, None) => 0..programs,
     };
+    let mut tried = 0;
     for seed in seeds {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            break;
+        }
         if let Some((program, why)) = smallest_failing(seed, |program| check(program, &script(seed))) {
             panic!("EVERSTEP_SEED={seed}: {why}\nprogram: {}", serde_json::to_string(&program).unwrap());
         }
+        tried += 1;
     }
+    println!("{what}: {tried} programs in {:.1} s", begun.elapsed().as_secs_f64());
 }
 
 #[test]
 fn the_host_sees_and_records_what_the_model_does() {
-    holds(PROGRAMS, undisturbed);
+    holds("undisturbed", PROGRAMS, undisturbed);
 }
 
 /// The comparison has teeth: a host with a mistake differs on some program. (The other mistakes show only in replays
@@ -204,7 +220,7 @@ fn a_mistake_in_a_host_is_noticed_and_the_programs_get_everywhere() {
 #[test]
 fn a_process_that_dies_at_any_append_is_followed_by_what_the_model_says() {
     let deaths = AtomicU64::new(0);
-    holds(KILLED, |program, script| {
+    holds("killed at every append", KILLED, |program, script| {
         deaths.fetch_add(killed_everywhere(program, script)?, Ordering::Relaxed);
         Ok(())
     });

@@ -316,9 +316,9 @@ impl Service {
             events.push(event);
             events.extend(unknown);
         }
-        self.commit(self.now(), events)?;
         self.unseen = false;
-        Ok(())
+        // There may be nothing to record, and all the more to hear.
+        if events.is_empty() { Ok(()) } else { self.commit(self.now(), events) }
     }
 
     /// Sleeps until an invocation has something to do. False if that will never be.
