@@ -9,12 +9,12 @@ use everstep_core::protocol::{
     ExecutionStatus, FilesConfig, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp,
     Transition,
 };
-use everstep_core::service::{DurableService, Invoked, Waiting};
+use everstep_core::service::{DurableService, Invoked, Waiting, history_of};
 use everstep_core::store::memory::MemoryStore;
 use everstep_core::store::{Append, Projection, Store};
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{CompiledWorkflow, Network, Stream};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -33,25 +33,35 @@ pub(crate) struct Totals {
     host_calls: u64,
     invocations: u64,
     resumed: u64,
+    /// Events of the live runs, by their names in the history.
+    events: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
+    /// Names of events that no program had.
+    pub(crate) fn missing(&self, events: &str) -> Vec<String> {
+        events.split_whitespace().filter(|event| !self.events.contains_key(event)).map(str::to_owned).collect()
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.programs += other.programs;
         self.operations += other.operations;
         self.host_calls += other.host_calls;
         self.invocations += other.invocations;
         self.resumed += other.resumed;
+        for (event, count) in &other.events {
+            *self.events.entry(event).or_default() += count;
+        }
     }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { programs, operations, host_calls, invocations, resumed } = self;
+        let Self { programs, operations, host_calls, invocations, resumed, events } = self;
         write!(
             f,
             "{programs} programs of {operations} operations and {host_calls} host calls, resumed at {resumed} cut \
-             points, {invocations} invocations each verified"
+             points, {invocations} invocations each verified; {events:?}"
         )
     }
 }
@@ -326,7 +336,11 @@ pub(crate) fn check(program: &Program, seed: u64) -> Result<Totals, String> {
         host_calls: live.host_calls(),
         invocations: live.invocations,
         resumed: 0,
+        events: BTreeMap::new(),
     };
+    for event in history_of(&live.log) {
+        *totals.events.entry(event.event_type()).or_default() += 1;
+    }
     let written = Arc::new(Written::default());
     let offline = Worker::offline(environment(), written.clone());
     let replayed = offline.replay(workflow(), &live.log).map_err(|error| format!("replayed: {error}"))?;

@@ -131,7 +131,13 @@ async fn body(world: World, ctx: DurableContext, ops: Vec<Op>) -> Result<String,
 fn child(world: &World, ctx: &DurableContext, ops: Vec<Op>, background: bool) -> DurableFuture<String> {
     let name = format!("c{:x}", world.digest() & 0xff);
     let inner = world.clone();
-    let builder = ctx.run_in_child_context(move |ctx| body(inner, ctx, ops)).name(name);
+    let builder = ctx
+        .run_in_child_context(move |ctx| async move {
+            let text = body(inner, ctx, ops).await?;
+            // Now and then one that the log leaves out.
+            if text.ends_with("5a") || text.ends_with('0') { Ok(text.repeat(18_000)) } else { Ok(text) }
+        })
+        .name(name);
     if background { builder.spawn() } else { builder.future() }
 }
 
