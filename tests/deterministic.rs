@@ -9,5 +9,7 @@ mod chance;
 mod in_process;
 #[path = "deterministic/oracle.rs"]
 mod oracle;
+#[path = "deterministic/outside.rs"]
+mod outside;
 #[path = "deterministic/sealing.rs"]
 mod sealing;

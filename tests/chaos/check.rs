@@ -9,12 +9,12 @@ use everstep_core::protocol::{
     ExecutionStatus, FilesConfig, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp,
     Transition,
 };
-use everstep_core::service::{DurableService, Invoked, Waiting};
+use everstep_core::service::{DurableService, Invoked, Waiting, history_of};
 use everstep_core::store::memory::MemoryStore;
 use everstep_core::store::{Append, Projection, Store};
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{CompiledWorkflow, Network, Stream};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -33,25 +33,35 @@ pub(crate) struct Totals {
     host_calls: u64,
     invocations: u64,
     resumed: u64,
+    /// Events of the live runs, by their names in the history.
+    events: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
+    /// Names of events that no program had.
+    pub(crate) fn missing(&self, events: &str) -> Vec<String> {
+        events.split_whitespace().filter(|event| !self.events.contains_key(event)).map(str::to_owned).collect()
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.programs += other.programs;
         self.operations += other.operations;
         self.host_calls += other.host_calls;
         self.invocations += other.invocations;
         self.resumed += other.resumed;
+        for (event, count) in &other.events {
+            *self.events.entry(event).or_default() += count;
+        }
     }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { programs, operations, host_calls, invocations, resumed } = self;
+        let Self { programs, operations, host_calls, invocations, resumed, events } = self;
         write!(
             f,
             "{programs} programs of {operations} operations and {host_calls} host calls, resumed at {resumed} cut \
-             points, {invocations} invocations each verified"
+             points, {invocations} invocations each verified; {events:?}"
         )
     }
 }
@@ -158,7 +168,14 @@ impl End {
 
     fn operations(&self) -> usize {
         let starts = |event: &&Event| {
-            matches!(event, Event::StepStarted { .. } | Event::WaitStarted { .. } | Event::ContextStarted { .. })
+            matches!(
+                event,
+                Event::StepStarted { .. }
+                    | Event::WaitStarted { .. }
+                    | Event::ContextStarted { .. }
+                    | Event::CallbackStarted { .. }
+                    | Event::ChainedInvokeStarted { .. }
+            )
         };
         self.log.iter().flat_map(|row| &row.events).filter(starts).count()
     }
@@ -174,6 +191,11 @@ impl End {
             |stood: Journal| self.stood.iter().find(|(journal, _)| *journal == stood).map(|(_, length)| *length);
         stood.and_then(noted).unwrap_or(0)
     }
+}
+
+/// By the name of the callback, or, of one with a submitter, of the context that it is alone in.
+fn is_answered(callback: &Arc<Operation>) -> bool {
+    callback.name.as_deref().is_none_or(|name| name.starts_with("answer"))
 }
 
 /// Drives what is in the store to its end, each invocation compared with a replay of it in a fresh instance.
@@ -200,6 +222,17 @@ fn drive(store: &Arc<MemoryStore>, tick: u64) -> Result<End, String> {
                     .service
                     .complete_invocation(&summary.arn, &report.token, report.output, Some(report.journal))
                     .map_err(|error| error.to_string())?;
+            }
+            // Whoever is asked for an answer gives it at once.
+            Invoked::Waiting(Waiting { callbacks, .. }) if callbacks.iter().any(is_answered) => {
+                let asked =
+                    callbacks.iter().find_map(|callback| callback.callback.as_ref().filter(|_| is_answered(callback)));
+                let id = &asked.ok_or("a callback without an id")?.callback_id;
+                let answer = format!("\"{}\"", id.len());
+                match noting.service.complete_callback(id, Ok(Some(answer))) {
+                    Ok(()) | Err(ServiceError::CallbackTimeout) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
             }
             Invoked::Waiting(Waiting { until: Some(until), .. }) => time.sleep_until(until),
             Invoked::Closed(_) => break,
@@ -303,7 +336,11 @@ pub(crate) fn check(program: &Program, seed: u64) -> Result<Totals, String> {
         host_calls: live.host_calls(),
         invocations: live.invocations,
         resumed: 0,
+        events: BTreeMap::new(),
     };
+    for event in history_of(&live.log) {
+        *totals.events.entry(event.event_type()).or_default() += 1;
+    }
     let written = Arc::new(Written::default());
     let offline = Worker::offline(environment(), written.clone());
     let replayed = offline.replay(workflow(), &live.log).map_err(|error| format!("replayed: {error}"))?;

@@ -1,6 +1,6 @@
 //! Programs by number: the same on every machine.
 
-use crate::program::{Act, Attempt, Op, Program, Step};
+use crate::program::{Act, Attempt, Batch, Callback, Condition, Op, Program, Step};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -69,7 +69,7 @@ impl Author {
     fn op(&mut self, depth: u32) -> Op {
         self.left = self.left.saturating_sub(1);
         let nests = depth > 0 && self.left > 0;
-        match self.below(if nests { 30 } else { 18 }) {
+        match self.below(if nests { 38 } else { 22 }) {
             0..=5 => Op::Step(self.step()),
             6..=8 => Op::Wait(1 + self.below(4)),
             9 => Op::Send,
@@ -77,15 +77,44 @@ impl Author {
             11 => Op::Collect,
             12 => Op::Abandon,
             13..=17 => Op::Do(self.act()),
-            18 | 19 => Op::Child(self.ops(depth - 1)),
-            20 | 21 => Op::Join(self.branches(depth - 1)),
-            22 | 23 => Op::Select(self.branches(depth - 1)),
-            24 | 25 => Op::Unordered(self.branches(depth - 1)),
-            26 => Op::Spawn(self.ops(depth - 1)),
-            27 => Op::Peek(self.ops(depth - 1)),
-            28 => Op::Branch(self.ops(depth - 1), self.ops(depth - 1)),
+            18 => Op::Condition(self.condition()),
+            19 => Op::Callback(self.callback()),
+            20 => Op::Submit(self.callback(), (0..self.below(3)).map(|_| self.act()).map(in_a_body).collect()),
+            21 => Op::Invoke(self.one_in(2)),
+            22 | 23 => Op::Child(self.ops(depth - 1)),
+            24 => Op::Join(self.branches(depth - 1)),
+            25 | 26 => Op::Select(self.branches(depth - 1)),
+            27 => Op::Unordered(self.branches(depth - 1)),
+            28 => Op::Spawn(self.ops(depth - 1)),
+            29 => Op::Peek(self.ops(depth - 1)),
+            30 => Op::Branch(self.ops(depth - 1), self.ops(depth - 1)),
+            31 => Op::Virtual(self.ops(depth - 1)),
+            32..=34 => Op::Batch(self.batch(depth - 1)),
+            35 => Op::Combine(self.below(8) as u8, self.one_in(3), self.branches(depth - 1)),
+            36 => Op::Retry(self.below(4) as u8, self.ops(depth - 1)),
             _ => Op::Repeat(2, self.ops(depth - 1)),
         }
+    }
+
+    fn batch(&mut self, depth: u32) -> Batch {
+        Batch {
+            items: if self.one_in(8) { Vec::new() } else { self.branches(depth) },
+            at_once: self.below(4) as u8,
+            over: self.below(5) as u8,
+            flat: self.one_in(2),
+            map: self.one_in(2),
+            eager: self.one_in(3),
+        }
+    }
+
+    fn condition(&mut self) -> Condition {
+        let body = (0..self.below(3)).map(|_| self.act()).map(in_a_body).collect();
+        Condition { polls: 1 + self.below(3) as u8, seconds: 1 + self.below(2), body, eager: self.one_in(3) }
+    }
+
+    fn callback(&mut self) -> Callback {
+        let (answered, eager) = (self.one_in(2), self.one_in(3));
+        Callback { answered, timeout: 1 + self.below(4), heartbeat: self.below(3), eager }
     }
 
     fn step(&mut self) -> Step {

@@ -1,6 +1,6 @@
 //! Smaller programs that fail as well.
 
-use crate::program::{Op, Program};
+use crate::program::{Batch, Op, Program};
 use std::time::{Duration, Instant};
 
 /// How long a failing program is made smaller.
@@ -49,7 +49,10 @@ fn simpler(ops: &[Op]) -> Vec<Vec<Op>> {
 /// What it is made of, to stand in its place.
 fn parts(op: &Op) -> Vec<Vec<Op>> {
     match op {
-        Op::Child(ops) | Op::Spawn(ops) | Op::Peek(ops) | Op::Repeat(_, ops) => vec![ops.clone()],
+        Op::Child(ops) | Op::Spawn(ops) | Op::Peek(ops) | Op::Repeat(_, ops) | Op::Retry(_, ops) | Op::Virtual(ops) => {
+            vec![ops.clone()]
+        }
+        Op::Batch(Batch { items: parts, .. }) | Op::Combine(_, _, parts) => parts.clone(),
         Op::Join(parts) | Op::Select(parts) | Op::Unordered(parts) => parts.clone(),
         Op::Branch(one, other) => vec![one.clone(), other.clone()],
         _ => Vec::new(),
@@ -94,6 +97,10 @@ fn variations(op: &Op) -> Vec<Op> {
             all.extend(within(other, &|other| Op::Branch(one.clone(), other)));
             all
         }
+        Op::Virtual(ops) => within(ops, &Op::Virtual),
+        Op::Retry(failures, ops) => within(ops, &|ops| Op::Retry(*failures, ops)),
+        Op::Batch(batch) => among(&batch.items, &|items| Op::Batch(Batch { items, ..batch.clone() })),
+        Op::Combine(how, eager, parts) => among(parts, &|parts| Op::Combine(*how, *eager, parts)),
         Op::Join(parts) => among(parts, &Op::Join),
         Op::Select(parts) => among(parts, &Op::Select),
         Op::Unordered(parts) => among(parts, &Op::Unordered),

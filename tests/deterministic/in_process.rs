@@ -166,6 +166,8 @@ pub struct Dying<S> {
     pub inner: Arc<S>,
     at: u64,
     how: Death,
+    /// Appends to this execution's log count; none: to any.
+    counted: Option<ExecutionKey>,
     appends: AtomicU64,
     dead: AtomicBool,
     acknowledged: Mutex<Vec<Transition>>,
@@ -174,7 +176,12 @@ pub struct Dying<S> {
 impl<S: Store> Dying<S> {
     pub fn at(inner: Arc<S>, at: u64, how: Death) -> Self {
         let (appends, dead) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { inner, at, how, appends, dead, acknowledged: Mutex::default() }
+        Self { inner, at, how, counted: None, appends, dead, acknowledged: Mutex::default() }
+    }
+
+    /// Only appends to this execution's log count.
+    pub fn counting(self, execution: ExecutionKey) -> Self {
+        Self { counted: Some(execution), ..self }
     }
 
     /// Does not die: it only takes note.
@@ -217,7 +224,8 @@ impl<S: Store> Store for Dying<S> {
     }
     fn append(&self, append: Append) -> Result<(), StoreError> {
         self.alive()?;
-        if self.appends.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+        let counts = self.counted.is_none_or(|counted| counted == append.execution);
+        if counts && self.appends.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
             self.dead.store(true, Ordering::Relaxed);
             if self.how == Death::AfterCommit {
                 self.inner.append(append)?;

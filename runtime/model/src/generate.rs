@@ -1,6 +1,6 @@
 //! Programs to test with: small, and full of things that happen at once.
 
-use crate::program::{Outcome, Program, Statement};
+use crate::program::{Callback, Combinator, Completion, Deed, Outcome, Outside, Poll, Program, Statement, Target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -20,6 +20,55 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+/// Callbacks that end: by a deed, or by a timeout of theirs.
+fn callbacks() -> impl Strategy<Value = Callback> {
+    let heartbeats = vec((100..3000u64).prop_map(|after| (after, Deed::Heartbeat)), 0..3);
+    let end = prop_oneof![
+        3 => (100..4500u64, -9..100i64).prop_map(|(after, value)| Some((after, Deed::Succeed(value)))),
+        1 => (100..4500u64).prop_map(|after| Some((after, Deed::Fail))),
+        2 => Just(None),
+    ];
+    let seconds = || prop_oneof![2 => Just(0), 3 => 1..5u32];
+    (heartbeats, end, seconds(), seconds()).prop_map(|(mut deeds, end, timeout, heartbeat)| {
+        deeds.sort_unstable();
+        deeds.extend(end);
+        let timeout = if end.is_none() && timeout + heartbeat == 0 { 2 } else { timeout };
+        Callback { timeout, heartbeat, outside: Outside(deeds) }
+    })
+}
+
+/// The executions of [`Target::Short`] start up to a checkpoint's time after their START: they end later than that.
+fn invokes() -> impl Strategy<Value = Statement> {
+    let deeds = |deeds: &'static [Deed]| (100..4000u64, prop::sample::select(deeds)).prop_map(|deed| vec![deed]);
+    let outside = prop_oneof![
+        4 => deeds(&[Deed::Succeed(5), Deed::Succeed(60), Deed::Fail, Deed::Stop]).prop_map(|it| (Target::Durable, it)),
+        2 => deeds(&[Deed::Succeed(7), Deed::Fail, Deed::TimeOut, Deed::Stop]).prop_map(|it| (Target::Plain, it)),
+        1 => (2300..4000u64).prop_map(|after| (Target::Short, vec![(after, Deed::TimeOut)])),
+        1 => Just((Target::Nobody, Vec::new())),
+    ];
+    outside.prop_map(|(target, deeds)| Statement::Invoke { target, outside: Outside(deeds) })
+}
+
+fn conditions() -> impl Strategy<Value = Statement> {
+    let poll = prop_oneof![
+        4 => (1..4u32).prop_map(Poll::Again),
+        3 => Just(Poll::Met),
+        1 => Just(Poll::Fail("no answer".into())),
+        1 => Just(Poll::Trap),
+    ];
+    (names(), vec(poll, 1..5)).prop_map(|(name, polls)| Statement::Condition { name, polls })
+}
+
+fn completions() -> impl Strategy<Value = Completion> {
+    let some = |most: std::ops::Range<usize>| prop_oneof![3 => Just(None), 1 => most.prop_map(Some)];
+    let percent = prop_oneof![3 => Just(None), 2 => prop::sample::select(vec![0, 25, 33, 50, 100]).prop_map(Some)];
+    (some(1..4), some(0..3), percent).prop_map(|(successes, failures, percent)| Completion {
+        successes,
+        failures,
+        percent,
+    })
+}
+
 fn statements() -> impl Strategy<Value = Statement> {
     let step = (names(), vec(outcomes(), 1..4), any::<bool>())
         .prop_map(|(name, attempts, at_most_once)| Statement::Step { name, attempts, at_most_once });
@@ -28,6 +77,11 @@ fn statements() -> impl Strategy<Value = Statement> {
         6 => step,
         3 => (1..5u32).prop_map(|seconds| Statement::Wait { seconds }),
         1 => millis.prop_map(|millis| Statement::Sleep { millis }),
+        2 => callbacks().prop_map(Statement::Callback),
+        1 => (callbacks(), vec(outcomes(), 1..3))
+            .prop_map(|(callback, attempts)| Statement::Submit { callback, attempts }),
+        2 => invokes(),
+        2 => conditions(),
         3 => Just(Statement::ReadClock),
         2 => Just(Statement::Random),
         1 => Just(Statement::Print("line".into())),
@@ -39,9 +93,24 @@ fn statements() -> impl Strategy<Value = Statement> {
             2 => (names(), body()).prop_map(|(name, body)| Statement::Child { name, body }),
             3 => vec(body(), 1..4).prop_map(Statement::Join),
             3 => vec(body(), 1..4).prop_map(Statement::Select),
+            1 => body().prop_map(Statement::Virtual),
+            3 => (names(), vec(body(), 0..5), 0..4usize, completions(), any::<bool>(), any::<bool>()).prop_map(
+                |(name, items, at_once, completion, flat, map)| {
+                    Statement::Batch { name, items, at_once, completion, flat, map }
+                }
+            ),
+            2 => (names(), combinators(), vec(body(), 1..4))
+                .prop_map(|(name, how, branches)| Statement::Combine { name, how, branches }),
+            1 => (names(), 1..4u32, vec(body(), 1..4))
+                .prop_map(|(name, seconds, attempts)| Statement::Retry { name, seconds, attempts }),
             1 => (0..3u32, body()).prop_map(|(times, body)| Statement::Repeat { times, body }),
         ]
     })
+}
+
+fn combinators() -> impl Strategy<Value = Combinator> {
+    use Combinator::{JoinAll, Race, SelectOk, TryJoinAll};
+    prop::sample::select(vec![TryJoinAll, JoinAll, SelectOk, Race])
 }
 
 /// Programs of one to six statements, nested up to three deep. Every program ends within a few hundred events.

@@ -3,8 +3,8 @@
 //! There is no replay mode. The host answers from the log as long as the log has the answer, and goes on live when it
 //! has not: a fresh run, a resumption and the replay of a finished execution are the same code.
 
-use crate::log::{Ending, Event, Log, Millis, Recorded, SLEEP, Status, What};
-use crate::program::Verdict;
+use crate::log::{Delivery, Ending, Event, Log, Millis, Recorded, SLEEP, Status, What};
+use crate::program::{Callback, Verdict};
 use crate::service::{BodyRun, Bug, Interruption, Moment, Service};
 use crate::trace::End;
 
@@ -37,7 +37,9 @@ pub enum Stop {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Run this step's body, then call [`Host::end`].
-    Run { operation: Operation, attempt: u32, interrupted: bool },
+    Run { operation: Operation, attempt: u32, interrupted: bool, state: Option<i64> },
+    /// A callback is durable.
+    Started { operation: Operation },
     /// An operation ended.
     Completed { operation: Operation, end: End },
 }
@@ -50,6 +52,10 @@ struct Begun {
     /// A blocking sleep: the guest knows nothing of it.
     blocking: bool,
     cancelled: bool,
+    /// It numbers what is begun in it, and is recorded nowhere.
+    is_virtual: bool,
+    /// Its start was handed over.
+    handed_start: bool,
     /// Its completion was handed over, or taken by a blocking sleep.
     handed: bool,
     /// The attempt whose START this very invocation has committed ahead of the body.
@@ -58,12 +64,29 @@ struct Begun {
     children: u64,
 }
 
+impl Begun {
+    fn new(id: String, what: What) -> Self {
+        Self {
+            id,
+            what,
+            at_most_once: false,
+            blocking: false,
+            cancelled: false,
+            is_virtual: false,
+            handed_start: false,
+            handed: false,
+            started_here: None,
+            children: 0,
+        }
+    }
+}
+
 /// One invocation's host.
 pub(crate) struct Host<'s> {
     service: &'s mut Service,
     /// Whether anything may happen that is not in the log.
     live: bool,
-    /// How many completions the log had when this invocation began.
+    /// How many deliveries the log had when this invocation began.
     replayed: usize,
     begun: Vec<Begun>,
     /// What is to be recorded next, in order.
@@ -80,19 +103,10 @@ pub(crate) struct Host<'s> {
 
 impl<'s> Host<'s> {
     pub(crate) fn new(service: &'s mut Service, live: bool) -> Self {
-        let root = Begun {
-            id: String::new(),
-            what: What::Context(String::new()),
-            at_most_once: false,
-            blocking: false,
-            cancelled: false,
-            handed: false,
-            started_here: None,
-            children: 0,
-        };
+        let root = Begun::new(String::new(), What::Context(String::new()));
         Self {
             live,
-            replayed: service.log.completions().len(),
+            replayed: service.log.deliveries().len(),
             begun: vec![root],
             batch: Vec::new(),
             clock: service.log.started_at() * 1000,
@@ -123,23 +137,48 @@ impl<'s> Host<'s> {
         Ok(operation)
     }
 
-    pub(crate) fn begin_wait(&mut self, parent: Operation, seconds: u32) -> Result<Operation, Stop> {
-        self.begin(parent, What::Wait { name: None, seconds })
+    pub(crate) fn begin_wait(
+        &mut self,
+        parent: Operation,
+        name: Option<String>,
+        seconds: u32,
+    ) -> Result<Operation, Stop> {
+        self.begin(parent, What::Wait { name, seconds })
     }
 
     pub(crate) fn begin_context(&mut self, parent: Operation, name: &str) -> Result<Operation, Stop> {
         self.begin(parent, What::Context(name.into()))
     }
 
+    pub(crate) fn begin_virtual(&mut self, parent: Operation) -> Operation {
+        let id = self.place(parent);
+        let context = Begun { is_virtual: true, ..Begun::new(id, What::Context(String::new())) };
+        self.begun.push(context);
+        self.begun.len() as Operation - 1
+    }
+
+    pub(crate) fn begin_condition(&mut self, parent: Operation, name: &str) -> Result<Operation, Stop> {
+        self.begin(parent, What::Condition(name.into()))
+    }
+
+    pub(crate) fn begin_callback(
+        &mut self,
+        parent: Operation,
+        name: Option<String>,
+        callback: &Callback,
+    ) -> Result<Operation, Stop> {
+        let Callback { timeout, heartbeat, .. } = *callback;
+        self.begin(parent, What::Callback { name, timeout, heartbeat })
+    }
+
+    pub(crate) fn begin_invoke(&mut self, parent: Operation, name: String, function: &str) -> Result<Operation, Stop> {
+        self.begin(parent, What::Invoke { name, function: function.into() })
+    }
+
     /// The id is the operation's position; whatever the log has at that position must be the same thing. A WAIT's or
-    /// CONTEXT's START goes into the batch unless it is recorded; a step's comes when its body runs.
+    /// CONTEXT's (a callback's, an invoke's) START goes into the batch unless it is recorded; a step's comes when its body runs.
     fn begin(&mut self, parent: Operation, what: What) -> Result<Operation, Stop> {
-        let parent = &mut self.begun[parent as usize];
-        parent.children += 1;
-        let id = match parent.id.as_str() {
-            "" => parent.children.to_string(),
-            path => format!("{path}-{}", parent.children),
-        };
+        let id = self.place(parent);
         match self.log().operation(&id) {
             Some(recorded) if recorded.what != what && !self.bug(Bug::CompareNothing) => {
                 return Err(Stop::Diverged(format!(
@@ -148,20 +187,21 @@ impl<'s> Host<'s> {
                 )));
             }
             Some(_) => {}
-            None if matches!(what, What::Step(_)) => {}
+            None if what.is_step() => {}
             None => self.batch.push(Event::Started { id: id.clone(), what: what.clone() }),
         }
-        self.begun.push(Begun {
-            id,
-            what,
-            at_most_once: false,
-            blocking: false,
-            cancelled: false,
-            handed: false,
-            started_here: None,
-            children: 0,
-        });
+        self.begun.push(Begun::new(id, what));
         Ok(self.begun.len() as Operation - 1)
+    }
+
+    /// The next position in a context.
+    fn place(&mut self, parent: Operation) -> String {
+        let parent = &mut self.begun[parent as usize];
+        parent.children += 1;
+        match parent.id.as_str() {
+            "" => parent.children.to_string(),
+            path => format!("{path}-{}", parent.children),
+        }
     }
 
     /// A context's body has run, as it does on every replay: recorded once, then compared.
@@ -181,21 +221,22 @@ impl<'s> Host<'s> {
 
     /// A future was dropped: nothing of this operation is handed over any more. A wait whose START is still in the batch
     /// was never begun, as far as the log is concerned; that of one that runs is recorded, with the next batch. A step
-    /// just never runs (again): one that is parked between two attempts stays parked in the log.
+    /// just never runs (again): one that is parked between two attempts stays parked in the log. A callback or an invoke
+    /// that was begun goes on, and nobody hears of it.
     pub(crate) fn cancel(&mut self, operation: Operation) {
         if self.bug(Bug::DropCancel) {
             return;
         }
         self.begun[operation as usize].cancelled = true;
         let Begun { id, what, .. } = &self.begun[operation as usize];
-        if !matches!(what, What::Wait { .. }) {
+        if !matches!(what, What::Wait { .. } | What::Callback { .. } | What::Invoke { .. }) {
             return;
         }
-        let id = id.clone();
+        let (id, waits) = (id.clone(), matches!(what, What::Wait { .. }));
         let is_start = |event: &Event| matches!(event, Event::Started { id: started, .. } if *started == id);
         if let Some(unsent) = self.batch.iter().position(is_start) {
             self.batch.remove(unsent);
-        } else if self.is_started(operation) {
+        } else if waits && self.is_started(operation) {
             self.batch.push(Event::WaitCancelled { id });
         }
     }
@@ -205,7 +246,7 @@ impl<'s> Host<'s> {
     /// The next event. Called when the guest is quiescent.
     pub(crate) fn next(&mut self) -> Result<Next, Stop> {
         if self.bug(Bug::RunPendingDuringReplay)
-            && self.first_completion()?.is_some()
+            && self.first_delivery()?.is_some()
             && let Some(operation) = self.first_runnable()
             && self.batch.is_empty()
         {
@@ -217,8 +258,8 @@ impl<'s> Host<'s> {
         }
         loop {
             // 1. What is recorded comes first, in the order in which it was recorded.
-            if let Some(operation) = self.first_completion()? {
-                return self.deliver(operation);
+            if let Some((operation, delivery)) = self.first_delivery()? {
+                return self.deliver(operation, delivery);
             }
             // From here on, things happen that are not in the log.
             self.go_live()?;
@@ -245,11 +286,11 @@ impl<'s> Host<'s> {
         }
     }
 
-    /// The earliest recorded completion that the guest still waits for.
-    fn first_completion(&self) -> Result<Option<Operation>, Stop> {
+    /// The earliest recorded completion, or start of a callback, that the guest still waits for.
+    fn first_delivery(&self) -> Result<Option<(Operation, Delivery)>, Stop> {
         let mut waited_for = Vec::new();
-        for (place, id) in self.log().completions().iter().enumerate() {
-            let Some(operation) = self.begun.iter().position(|begun| begun.id == *id) else {
+        for (place, (id, delivery)) in self.log().deliveries().iter().enumerate() {
+            let Some(operation) = self.begun.iter().position(|begun| begun.id == *id && !begun.is_virtual) else {
                 if self.bug(Bug::CompareNothing) || !waited_for.is_empty() {
                     continue;
                 }
@@ -258,27 +299,38 @@ impl<'s> Host<'s> {
                      it; run the program that was recorded"
                 )));
             };
-            if !self.begun[operation].cancelled && !self.begun[operation].handed {
-                waited_for.push((place, operation as Operation));
+            let handed = match delivery {
+                Delivery::Start => self.begun[operation].handed_start,
+                Delivery::End => self.begun[operation].handed,
+            };
+            if !self.begun[operation].cancelled && !handed {
+                waited_for.push((operation as Operation, *delivery));
                 if !self.bug(Bug::SwapCompletions) || place >= self.replayed {
                     break;
                 }
             }
         }
         Ok(match self.bug(Bug::SwapCompletions) {
-            true => waited_for.into_iter().map(|(_, operation)| operation).min(),
-            false => waited_for.first().map(|(_, operation)| *operation),
+            true => waited_for.into_iter().min_by_key(|(operation, delivery)| (*operation, *delivery == Delivery::End)),
+            false => waited_for.first().copied(),
         })
     }
 
-    fn deliver(&mut self, operation: Operation) -> Result<Next, Stop> {
+    fn deliver(&mut self, operation: Operation, delivery: Delivery) -> Result<Next, Stop> {
+        let fresh = (self.begun[operation as usize].id.clone(), delivery);
+        if self.log().deliveries()[self.replayed..].contains(&fresh) {
+            self.service.survive(Moment::BeforeDelivery)?;
+        }
+        if delivery == Delivery::Start {
+            let started_at = self.recorded(operation).map_or(0, |recorded| recorded.started_at);
+            self.begun[operation as usize].handed_start = true;
+            self.advance_clock(started_at);
+            return Ok(Next::Started { operation });
+        }
         let Some(Status::Ended { end, at, .. }) = self.recorded(operation).map(|recorded| recorded.status.clone())
         else {
             return Err(Stop::Refused(format!("operation {operation} is handed over before it ended")));
         };
-        if self.log().completions()[self.replayed..].contains(&self.begun[operation as usize].id) {
-            self.service.survive(Moment::BeforeDelivery)?;
-        }
         self.begun[operation as usize].handed = true;
         self.advance_clock(at);
         Ok(Next::Completed { operation, end })
@@ -299,7 +351,7 @@ impl<'s> Host<'s> {
     /// Whether the program has begun all that is recorded, and dropped what is recorded as dropped.
     fn all_requested(&self) -> Result<(), Stop> {
         for (id, Recorded { what, status, .. }) in self.log().operations() {
-            let wrong = match (self.begun.iter().find(|begun| begun.id == id), status) {
+            let wrong = match (self.begun.iter().find(|begun| begun.id == id && !begun.is_virtual), status) {
                 (None, _) => "has not begun it",
                 (Some(begun), Status::Cancelled) if !begun.cancelled => "still waits for it",
                 _ => continue,
@@ -318,7 +370,7 @@ impl<'s> Host<'s> {
     fn first_runnable(&self) -> Option<Operation> {
         (1..self.begun.len() as Operation).find(|&operation| {
             let begun = &self.begun[operation as usize];
-            let step = matches!(begun.what, What::Step(_)) && !begun.blocking;
+            let step = begun.what.is_step() && !begun.blocking;
             let status = self.recorded(operation).map(|recorded| &recorded.status);
             let idle = matches!(status, None | Some(Status::Ready | Status::Started));
             step && idle && !begun.cancelled && !begun.handed
@@ -366,7 +418,8 @@ impl<'s> Host<'s> {
             self.service.bodies.push(BodyRun { id, attempt, at_most_once, finished_before });
             self.service.survive(Moment::InBody)?;
         }
-        Ok(Next::Run { operation, attempt, interrupted })
+        let state = self.recorded(operation).and_then(|recorded| recorded.state);
+        Ok(Next::Run { operation, attempt, interrupted, state })
     }
 
     /// Whether the script makes this attempt's body trap.
@@ -393,6 +446,10 @@ impl<'s> Host<'s> {
                 self.batch.push(Event::StepRetried { id, seconds, error });
                 return Ok(());
             }
+            Verdict::Again { state, seconds } => {
+                self.batch.push(Event::StepAgain { id, seconds, state });
+                return Ok(());
+            }
             Verdict::Trap if started => return Err(Stop::Trapped),
             Verdict::Trap => {
                 self.flush()?;
@@ -409,10 +466,12 @@ impl<'s> Host<'s> {
     /// Commits the batch. The service refuses a cancellation of what it says at the same time is over: those wait until
     /// it has been said.
     fn flush(&mut self) -> Result<(), Stop> {
+        self.service.meanwhile()?;
         let due = self.service.due();
         let is_cancel = |event: &Event| matches!(event, Event::WaitCancelled { .. });
+        let ended: Vec<String> = self.service.log.completions().to_vec();
         let over = |event: &Event| match event {
-            Event::WaitCancelled { id } => due.contains(&Event::WaitSucceeded { id: id.clone() }),
+            Event::WaitCancelled { id } => due.contains(&Event::WaitSucceeded { id: id.clone() }) || ended.contains(id),
             _ => false,
         };
         let mut batch = std::mem::take(&mut self.batch);
@@ -428,7 +487,7 @@ impl<'s> Host<'s> {
     /// The program ended with this result: recorded once, then compared.
     pub(crate) fn finish(&mut self, result: &str) -> Result<(), Stop> {
         if let Some(recorded) = self.log().result().map(str::to_owned) {
-            if let Some(operation) = self.first_completion()? {
+            if let Some((operation, _)) = self.first_delivery()? {
                 let id = &self.begun[operation as usize].id;
                 return Err(Stop::Diverged(format!(
                     "the program ended, and the recorded one then saw operation {id} complete; run that program"

@@ -4,7 +4,7 @@
 //!
 //! 1. [`program`]: what workflows are made of here, and [`trace`]: what they see.
 //! 2. [`log`]: the checkpoint log and its fold.
-//! 3. `guest`: an interpreter that calls the host and knows nothing of replay.
+//! 3. `guest`: an interpreter that calls the host and knows nothing of replay; batches are in a file of their own.
 //! 4. `host`: **the rules**. `Host::next` is the heart.
 //! 5. [`service`]: a scripted service around the log, with kills and deliberate mistakes.
 //! 6. This file: invocations, one after the other, until the program has ended.
@@ -13,8 +13,8 @@
 //! run saw; a process killed anywhere changes nothing; a changed program is found out; and a host with any of a dozen
 //! mistakes is caught. The real host is then compared with the model on the same programs.
 //!
-//! What is left out: callbacks, chained invocations, outgoing HTTP, files, limits, and failing executions (a program
-//! here always ends with its trace as the result).
+//! What is left out: outgoing HTTP, files, limits, tasks that are spawned, and failing executions (a program here always
+//! ends with its trace as the result).
 
 #[cfg(feature = "generate")]
 pub mod generate;
@@ -130,9 +130,10 @@ fn invoke(program: &Program, service: &mut Service, live: bool) -> (Trace, Stop)
         while guest.poll(&mut host)?.map(|result| host.finish(&result)).transpose()?.is_none() {
             match host.next()? {
                 Next::Completed { operation, end } => guest.complete(operation, end),
-                Next::Run { operation, attempt, interrupted } => {
+                Next::Started { operation } => guest.start(operation),
+                Next::Run { operation, attempt, interrupted, state } => {
                     let before = guest.clone();
-                    let verdict = match guest.run_body(&mut host, operation, attempt, interrupted) {
+                    let verdict = match guest.run_body(&mut host, operation, attempt, interrupted, state) {
                         _ if host.must_trap(operation, attempt) && !interrupted => program::Verdict::Trap,
                         verdict => verdict,
                     };

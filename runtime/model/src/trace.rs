@@ -39,6 +39,54 @@ pub enum Observed {
         /// How it ended.
         end: End,
     },
+    /// A callback is durable, and its id is known; its schedule.
+    Called(String),
+    /// A callback, or one with its submitter, ended; its schedule.
+    Replied {
+        /// The schedule.
+        name: String,
+        /// How it ended.
+        end: End,
+    },
+    /// An invoked function ended.
+    Invoked {
+        /// Its name, as it was invoked.
+        function: String,
+        /// How it ended.
+        end: End,
+    },
+    /// A condition was met, or failed.
+    Polled {
+        /// Its name.
+        name: String,
+        /// Its last state, or its error.
+        end: End,
+    },
+    /// A batch is over.
+    Batched {
+        /// Its name.
+        name: String,
+        /// Why, in AWS's words.
+        reason: String,
+        /// Each item that started, in the order of the input; none: it was dropped.
+        items: Vec<Option<End>>,
+    },
+    /// A combinator is done.
+    Combined {
+        /// Its name.
+        name: String,
+        /// What it gave; of [`JoinAll`](crate::program::Combinator::JoinAll) the sum of the values.
+        end: End,
+        /// Of one that gives many: each.
+        ends: Vec<End>,
+    },
+    /// A retried block ended.
+    Retried {
+        /// Its name.
+        name: String,
+        /// How its last attempt ended.
+        end: End,
+    },
     /// The wall clock: microseconds since the Unix epoch.
     Clock(u64),
     /// A random number.

@@ -10,11 +10,13 @@ mod refusals;
 mod simulation;
 mod tokens;
 mod warnings;
+mod transitions;
 
 use super::*;
 use crate::protocol::*;
 use crate::store::memory::MemoryStore;
 use crate::store::{Append, ExecutionKey, Projection, StoreError};
+use simulation::Random;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

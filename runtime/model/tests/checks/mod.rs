@@ -1,6 +1,7 @@
 //! What must hold for every program. Each check runs the model and says what is wrong.
 
 use everstep_model::log::{Event, Millis, SLEEP, Status, What};
+use everstep_model::program::{Callback, Deed};
 use everstep_model::{
     Interruption, Log, Observed, Outcome, Program, Run, Script, Statement, Stop, Trace, replay, resume, run,
 };
@@ -95,23 +96,23 @@ fn same_run(program: &Program, script: &Script, clean: &Run, other: &Run, how: &
 /// (b) A log cut off behind any row replays to a prefix of the trace, and goes on to the same end.
 pub(crate) fn every_prefix_goes_on_alike(program: &Program, script: &Script) -> Result<(), String> {
     let clean = finished(program, script)?;
+    (1..clean.log.transitions().len()).try_for_each(|cut| goes_on_alike(program, script, &clean, cut))
+}
+
+fn goes_on_alike(program: &Program, script: &Script, clean: &Run, cut: usize) -> Result<(), String> {
     let rows = clean.log.transitions();
-    for cut in 1..rows.len() {
-        let prefix = Log::read(&rows[..cut]);
-        let how = format!("cut behind row {cut} of {}", rows.len());
-        let (seen, stop) = replay(program, &prefix, script);
-        ensure!(stop == Stop::EndOfLog, "{how}: the replay stopped: {stop:?}");
-        ensure!(seen.is_prefix_of(&clean.trace), "{how}: replayed {seen:?} instead of {:?}", clean.trace);
-        let mut resumed = resume(program, prefix.clone(), script);
-        resumed.orphans.extend(prefix.open_attempts());
-        // What the prefix holds was told to the run that wrote it.
-        let told = |past: &&Interruption| {
-            prefix.operation(&past.id).is_some_and(|step| step.finished_attempts >= past.attempt)
-        };
-        resumed.interruptions.extend(clean.interruptions.iter().filter(told).cloned());
-        same_run(program, script, &clean, &resumed, &how)?;
-    }
-    Ok(())
+    let prefix = Log::read(&rows[..cut]);
+    let how = format!("cut behind row {cut} of {}", rows.len());
+    let (seen, stop) = replay(program, &prefix, script);
+    ensure!(stop == Stop::EndOfLog, "{how}: the replay stopped: {stop:?}");
+    ensure!(seen.is_prefix_of(&clean.trace), "{how}: replayed {seen:?} instead of {:?}", clean.trace);
+    let mut resumed = resume(program, prefix.clone(), script);
+    resumed.orphans.extend(prefix.open_attempts());
+    // What the prefix holds was told to the run that wrote it.
+    let told =
+        |past: &&Interruption| prefix.operation(&past.id).is_some_and(|step| step.finished_attempts >= past.attempt);
+    resumed.interruptions.extend(clean.interruptions.iter().filter(told).cloned());
+    same_run(program, script, clean, &resumed, &how)
 }
 
 /// (c) A process that is killed at any moment, or again and again, and resumed, comes to the same end.
@@ -125,6 +126,33 @@ pub(crate) fn kills_change_nothing(program: &Program, script: &Script) -> Result
         let kills = (0..400).filter(|moment| moment % stride == stride - 1).collect();
         let killed = run(program, &Script { kills, ..script.clone() });
         same_run(program, script, &clean, &killed, &format!("killed at every moment that is {stride}'s"))?;
+    }
+    Ok(())
+}
+
+/// (b) and (c) at one place each, which the program's number decides.
+pub(crate) fn stops_change_nothing(program: &Program, script: &Script) -> Result<(), String> {
+    let clean = finished(program, script)?;
+    let (moments, rows) = (clean.moments.len() as u64, clean.log.transitions().len() as u64);
+    let chosen = |salt: u64, of: u64| everstep_model::random(script.seed, salt) % of.max(1);
+    let kill = chosen(1, moments);
+    let killed = run(program, &Script { kills: BTreeSet::from([kill]), ..script.clone() });
+    same_run(program, script, &clean, &killed, &format!("killed at moment {kill}"))?;
+    goes_on_alike(program, script, &clean, 1 + chosen(2, rows - 1) as usize)
+}
+
+/// (e) What comes from outside while an invocation runs, and a process that is killed besides: every invocation sees the
+/// beginning of what the last one saw, and so does a replay. (Which comes first may depend on the kill.)
+pub(crate) fn the_outside_does_not_wait(program: &Program, script: &Script) -> Result<(), String> {
+    let script = Script { meanwhile: true, ..script.clone() };
+    replay_sees_the_same(program, &script)?;
+    let moments = finished(program, &script)?.moments.len() as u64;
+    let kills = (0..moments).step_by(1 + moments as usize / 6).map(|kill| BTreeSet::from([kill]));
+    let often = (0..400).filter(|moment| moment % 3 == 2).collect();
+    for kills in kills.chain([often]) {
+        replay_sees_the_same(program, &Script { kills: kills.clone(), ..script.clone() })
+            .map_err(|why| format!("killed at {kills:?}: {why}"))?;
+        bodies_ran_as_promised(&run(program, &Script { kills, ..script.clone() }))?;
     }
     Ok(())
 }
@@ -158,8 +186,16 @@ fn changes(program: &Program, place: usize, script: &Script) -> Vec<(String, Pro
     if let Some(what) = begins(&program.0[place]) {
         change("removed", &|statements| drop(statements.remove(place)));
         change("renamed", &|statements| match &mut statements[place] {
-            Statement::Step { name, .. } | Statement::Child { name, .. } => name.push('x'),
+            Statement::Step { name, .. }
+            | Statement::Child { name, .. }
+            | Statement::Condition { name, .. }
+            | Statement::Batch { name, .. }
+            | Statement::Combine { name, .. }
+            | Statement::Retry { name, .. } => name.push('x'),
             Statement::Wait { seconds } => *seconds += 1,
+            Statement::Callback(callback) => callback.heartbeat += 1,
+            Statement::Submit { callback, .. } => callback.outside.0.push((1, Deed::Fail)),
+            Statement::Invoke { outside, .. } => outside.0.push((1, Deed::Fail)),
             _ => drop(statements.remove(place)),
         });
         let next = program.0.get(place + 1).and_then(begins);
@@ -175,7 +211,18 @@ fn begins(statement: &Statement) -> Option<What> {
     match statement {
         Statement::Step { name, .. } => Some(What::Step(name.clone())),
         Statement::Wait { seconds } => Some(What::Wait { name: None, seconds: *seconds }),
-        Statement::Child { name, .. } => Some(What::Context(name.clone())),
+        Statement::Child { name, .. }
+        | Statement::Batch { name, .. }
+        | Statement::Combine { name, .. }
+        | Statement::Retry { name, .. } => Some(What::Context(name.clone())),
+        Statement::Submit { callback, .. } => Some(What::Context(callback.outside.name())),
+        Statement::Condition { name, .. } => Some(What::Condition(name.clone())),
+        Statement::Callback(Callback { timeout, heartbeat, outside }) => {
+            Some(What::Callback { name: Some(outside.name()), timeout: *timeout, heartbeat: *heartbeat })
+        }
+        Statement::Invoke { target, outside } => {
+            Some(What::Invoke { name: outside.name(), function: target.function().into() })
+        }
         Statement::Sleep { millis: 1.. } => Some(What::Step(SLEEP.into())),
         _ => None,
     }

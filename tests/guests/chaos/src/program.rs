@@ -54,6 +54,66 @@ pub(crate) enum Op {
     Branch(Vec<Op>, Vec<Op>),
     /// Several times.
     Repeat(u8, Vec<Op>),
+    /// A virtual child context, awaited.
+    Virtual(Vec<Op>),
+    /// A `map` or `parallel`.
+    Batch(Batch),
+    /// One of the four combinators, by number, of child contexts that fail like those of [`Op::Child`]; begun at once if
+    /// the flag is set.
+    Combine(u8, bool, Vec<Vec<Op>>),
+    /// A block that fails so many times before it succeeds, with waits of a second.
+    Retry(u8, Vec<Op>),
+    /// A condition that is met after so many polls, with so many seconds in between.
+    Condition(Condition),
+    /// A callback, awaited. It is answered when the execution is at rest, or nobody answers and it times out.
+    Callback(Callback),
+    /// A callback with a step that gives its id away, and does this.
+    Submit(Callback, Vec<Act>),
+    /// A function that does not exist.
+    Invoke(bool),
+}
+
+/// Many bodies at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// Each of them fails like an [`Op::Child`].
+    pub(crate) items: Vec<Vec<Op>>,
+    /// In flight at a time; 0: all.
+    pub(crate) at_once: u8,
+    /// When it is over: by number.
+    pub(crate) over: u8,
+    /// Items are virtual contexts.
+    pub(crate) flat: bool,
+    /// A `map`, else a `parallel`.
+    pub(crate) map: bool,
+    /// Begun at once and awaited, instead of begun when first polled.
+    pub(crate) eager: bool,
+}
+
+/// A polled condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Condition {
+    /// Polls until it is met, from 1.
+    pub(crate) polls: u8,
+    /// Seconds in between, from 1.
+    pub(crate) seconds: u32,
+    /// What each poll does besides.
+    pub(crate) body: Vec<Act>,
+    /// As [`Batch::eager`].
+    pub(crate) eager: bool,
+}
+
+/// A callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Callback {
+    /// Somebody answers; the name says so.
+    pub(crate) answered: bool,
+    /// Seconds, from 1.
+    pub(crate) timeout: u32,
+    /// Seconds; 0: none is asked for.
+    pub(crate) heartbeat: u32,
+    /// As [`Batch::eager`].
+    pub(crate) eager: bool,
 }
 
 /// A step.

@@ -3,7 +3,10 @@
 //! What the model's interpreter does by hand is done here by `async` blocks, futures and drops. Joins and selects are
 //! written out because the language promises in which order branches are polled and dropped.
 
-use durable::{DurableContext, OperationError, RetryDecision, StepErrorKind, StepSemantics};
+mod many;
+mod operations;
+
+use durable::{DurableContext, OperationError, RetryDecision, StepError, StepErrorKind, StepSemantics};
 use everstep_model::program::{self, INTERRUPTED, Outcome, Verdict};
 use everstep_model::{End, Observed, Program, Statement, Trace};
 use everstep_sdk as durable;
@@ -55,7 +58,7 @@ fn body(ctx: DurableContext, statements: Vec<Statement>, seen: Seen) -> Body {
                     see(&seen, Observed::Slept(millis));
                 }
                 Statement::Child { name, body } => {
-                    let end = child(&ctx, &name, body, &seen).await;
+                    let end = child(&ctx, Some(&name), body, &seen).await;
                     see(&seen, Observed::Child { name, end: end.clone() });
                     value = value.wrapping_add(number(&end));
                 }
@@ -69,6 +72,33 @@ fn body(ctx: DurableContext, statements: Vec<Statement>, seen: Seen) -> Body {
                     let (branch, end) = select(bodies(&ctx, branches, &seen)).await;
                     value = value.wrapping_add(number(&end));
                     see(&seen, Observed::Selected { branch, end });
+                }
+                Statement::Virtual(body) => {
+                    let end = child(&ctx, None, body, &seen).await;
+                    value = value.wrapping_add(number(&end));
+                    see(&seen, Observed::Child { name: "virtual".into(), end });
+                }
+                Statement::Callback(callback) => {
+                    value = value.wrapping_add(operations::called(&ctx, &callback, &seen).await)
+                }
+                Statement::Submit { callback, attempts } => {
+                    value = value.wrapping_add(operations::submitted(&ctx, &callback, attempts, &seen).await);
+                }
+                Statement::Invoke { target, outside } => {
+                    value = value.wrapping_add(operations::invoked(&ctx, target, &outside, &seen).await);
+                }
+                Statement::Condition { name, polls } => {
+                    value = value.wrapping_add(operations::polled(&ctx, name, polls, &seen).await);
+                }
+                Statement::Batch { name, items, at_once, completion, flat, map } => {
+                    let batch = many::Batch { items, at_once, completion, flat, map };
+                    value = value.wrapping_add(many::batched(&ctx, name, batch, &seen).await);
+                }
+                Statement::Combine { name, how, branches } => {
+                    value = value.wrapping_add(many::combined(&ctx, name, how, branches, &seen).await);
+                }
+                Statement::Retry { name, seconds, attempts } => {
+                    value = value.wrapping_add(operations::retried(&ctx, name, seconds, attempts, &seen).await);
                 }
                 Statement::ReadClock => see(&seen, Observed::Clock(clock())),
                 Statement::Random => see(&seen, Observed::Random(random())),
@@ -98,40 +128,54 @@ async fn step(ctx: &DurableContext, name: &str, attempts: Vec<Outcome>, at_most_
     let (planned, noisy) = (attempts.clone(), Rc::clone(seen));
     let result = ctx
         .step(move |step| async move {
-            // As a real body may: it draws, and writes all over the workflow's memory. None of it may come through.
-            see(&noisy, Observed::Random(random()));
-            see(&noisy, Observed::Clock(clock()));
-            match program::attempt(&attempts, step.attempt(), false) {
-                Verdict::Succeed(value) => Ok(value),
-                Verdict::Fail(error) | Verdict::Retry { error, .. } => Err(error.into()),
-                Verdict::Trap => panic!("a body that traps"),
-            }
+            make_noise(&noisy);
+            attempted(program::attempt(&attempts, step.attempt(), false))
         })
         .name(name)
         .semantics(semantics)
-        .retry_strategy(move |error, attempt| {
-            let interrupted = matches!(error.kind(), StepErrorKind::Interrupted { .. });
-            match program::attempt(&planned, attempt, interrupted) {
-                Verdict::Retry { seconds, .. } => RetryDecision::Retry { delay: Duration::from_secs(seconds.into()) },
-                _ => RetryDecision::Stop,
-            }
-        })
+        .retry_strategy(move |error, attempt| strategy(&planned, error, attempt))
         .await;
     end_of(result)
 }
 
-async fn child(ctx: &DurableContext, name: &str, statements: Vec<Statement>, seen: &Seen) -> End {
+/// As a real body may: it draws, and writes all over the workflow's memory. None of it may come through.
+fn make_noise(seen: &Seen) {
+    see(seen, Observed::Random(random()));
+    see(seen, Observed::Clock(clock()));
+}
+
+fn attempted(verdict: Verdict) -> Result<i64, durable::BoxError> {
+    match verdict {
+        Verdict::Succeed(value) | Verdict::Again { state: value, .. } => Ok(value),
+        Verdict::Fail(error) | Verdict::Retry { error, .. } => Err(error.into()),
+        Verdict::Trap => panic!("a body that traps"),
+    }
+}
+
+fn strategy(planned: &[Outcome], error: &StepError, attempt: u32) -> RetryDecision {
+    let interrupted = matches!(error.kind(), StepErrorKind::Interrupted { .. });
+    match program::attempt(planned, attempt, interrupted) {
+        Verdict::Retry { seconds, .. } => RetryDecision::Retry { delay: Duration::from_secs(seconds.into()) },
+        _ => RetryDecision::Stop,
+    }
+}
+
+/// A child context; a virtual one if it has no name.
+async fn child(ctx: &DurableContext, name: Option<&str>, statements: Vec<Statement>, seen: &Seen) -> End {
     let seen = Rc::clone(seen);
-    let result = ctx
-        .run_in_child_context(move |ctx| async move {
-            match body(ctx, statements, seen).await {
-                End::Value(value) => Ok(value),
-                End::Error(error) => Err(error.into()),
-            }
-        })
-        .name(name)
-        .await;
-    end_of(result)
+    let child = ctx.run_in_child_context(move |ctx| result(ctx, statements, seen));
+    end_of(match name {
+        Some(name) => child.name(name).await,
+        None => child.virtual_context().await,
+    })
+}
+
+/// A body as the SDK takes one.
+async fn result(ctx: DurableContext, statements: Vec<Statement>, seen: Seen) -> Result<i64, durable::BoxError> {
+    match body(ctx, statements, seen).await {
+        End::Value(value) => Ok(value),
+        End::Error(error) => Err(error.into()),
+    }
 }
 
 fn end_of(result: Result<i64, OperationError>) -> End {
