@@ -19,6 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! To begin or to await an operation inside a step's body, or after the handler returned, panics.
+//!
 //! Operations are numbered in the order they begin. That order needs no care: it follows from the code and from the
 //! recorded results, which a replay repeats.
 

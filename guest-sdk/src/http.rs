@@ -156,7 +156,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If there is no answer, or the request is malformed or not allowed. An answer of any status is none.
+    /// If there is no answer, or the request is malformed or not allowed. An answer, whatever its status, is no error.
     ///
     /// # Panics
     ///

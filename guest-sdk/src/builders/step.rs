@@ -153,8 +153,8 @@ where
         }
     }
 
-    /// What happens to an attempt whose process died; without this, its body [runs
-    /// again](StepSemantics::AtLeastOncePerRetry).
+    /// What happens to an attempt whose process died; by default, its body
+    /// [runs again](StepSemantics::AtLeastOncePerRetry).
     ///
     /// ```no_run
     /// # async fn example(ctx: everstep_sdk::DurableContext) -> Result<(), everstep_sdk::BoxError> {

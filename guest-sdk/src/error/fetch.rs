@@ -5,7 +5,7 @@ use crate::wire::{ReplayedFailure, WireError};
 use std::fmt;
 
 operation_error! {
-    /// An HTTP request that got no answer. An answer of any status is none of these.
+    /// An HTTP request that got no answer. An answer, whatever its status, is no error.
     ///
     /// ```
     /// use everstep_sdk::{FetchError, FetchErrorKind};
