@@ -11,7 +11,6 @@ pub(crate) const CHILD_ERROR: &str = "ChildFnError";
 pub(crate) const HANDLER_ERROR: &str = "HandlerError";
 pub(crate) const SERIALIZATION_ERROR: &str = "SerializationError";
 pub(crate) const STEP_INTERRUPTED_ERROR: &str = "StepInterruptedError";
-pub(crate) const CALLBACK_TIMEOUT: &str = "Callback.Timeout";
 pub(crate) const CALLBACK_HEARTBEAT: &str = "Callback.Heartbeat";
 pub(crate) const DESERIALIZATION_ERROR: &str = "DeserializationError";
 pub(crate) const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";

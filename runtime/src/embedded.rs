@@ -18,6 +18,7 @@ use everstep_core::service::{Clock, DurableService, Entropy, StartExecution, Sta
 use everstep_core::store::{Store, StoreError};
 use everstep_sandbox::{Bundle, CompiledWorkflow, Sandbox, SandboxError};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl Backend for DurableService {
@@ -46,6 +47,8 @@ pub struct Embedded {
     workflows: Mutex<HashMap<ComponentDigest, CompiledWorkflow>>,
     bundles: Mutex<HashMap<ComponentDigest, Bundle>>,
     functions: Arc<dyn Functions>,
+    /// Threads that run what executions have invoked.
+    threads: AtomicUsize,
     /// Executions that are being driven.
     driving: Mutex<HashSet<ExecutionArn>>,
 }
@@ -119,6 +122,7 @@ impl Embedded {
             functions,
             workflows: Mutex::default(),
             bundles: Mutex::default(),
+            threads: AtomicUsize::new(0),
             driving: Mutex::default(),
         }
     }

@@ -25,8 +25,8 @@ pub use replay::ReplayError;
 pub use verification::FinalMemory;
 
 use everstep_core::protocol::{
-    CheckpointRequest, CheckpointResponse, ComponentDigest, ErrorObject, ExecutionArn, Invocation, InvocationError,
-    InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp, limits,
+    CheckpointRequest, CheckpointResponse, ComponentDigest, ErrorObject, ExecutionArn, ExecutionStatus, Invocation,
+    InvocationError, InvocationOutput, Journal, Operation, OperationId, ServiceError, Timestamp, limits,
 };
 use everstep_sandbox::durable::LogLevel;
 use everstep_sandbox::{
@@ -61,6 +61,8 @@ pub trait Observer: Send + Sync {
     fn invocation_failed(&self, error: &ErrorObject);
     /// A log line of the workflow (`operation`: none) or of a step. What a replay repeats is not reported.
     fn log(&self, operation: Option<&str>, level: LogLevel, message: &str, fields: &[(String, String)]);
+    /// The execution is closed, and goes on with what it has invoked and left behind: this many.
+    fn left_behind(&self, _: ExecutionStatus, _: usize) {}
     /// Who watches an execution that this one invoked. Unless said otherwise, nobody.
     fn invoked(&self, _: &ExecutionArn) -> Arc<dyn Observer> {
         Arc::new(Silent)
@@ -140,6 +142,8 @@ pub struct Report {
     pub journal: Journal,
     /// The guest's memory, as the run left it.
     pub memory: FinalMemory,
+    /// The workflow has begun a CHAINED_INVOKE.
+    pub invokes: bool,
 }
 
 /// Why there is nothing to report.
@@ -239,7 +243,7 @@ impl Worker {
                 Err(diverged) => output = Ok(InvocationOutput::Failed(error_of(&diverged, &host))),
             }
         }
-        Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory })
+        Ok(Report { output, token: host.token().to_owned(), journal: host.journal(), memory, invokes: host.invokes })
     }
 
     fn guest(&self, started: &everstep_core::protocol::ExecutionStarted, live_output: LiveOutput) -> Guest {

@@ -139,7 +139,10 @@ fn misuse_is_an_error_that_says_so() {
     refused("name_not_printable", &["operation name \"caf\u{e9}\"", "give 1..256 printable ASCII characters"]);
     refused("after_its_context", &["context 1 has ended: nothing can be begun in it", "before its body returns"]);
     refused("input_too_large", &["the input for function \"f:1\" has 1048579 bytes and may have 1048576"]);
-    refused("no_function_s_name", &["function \"no name\" is not allowed: give 1..256 letters"]);
+    refused(
+        "no_function_s_name",
+        &["function name \"no name\" is not allowed: give NAME, ACCOUNT:function:NAME or an ARN"],
+    );
     let after = ["a durable operation was begun after the workflow's end", "before the handler returns"];
     fails(ends.of("after_the_end"), "WorkflowPanicked", &after, 2);
 

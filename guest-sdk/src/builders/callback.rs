@@ -294,7 +294,8 @@ impl<O: 'static, S: Serdes<O>> Begun<O, S> {
 
     async fn result(mut self) -> Result<O, OperationError> {
         let outcome = self.operation.outcome().await;
-        let payload = result_of(outcome, self.operation.id(), OperationErrorKind::callback)?;
+        let kind = OperationErrorKind::callback(&outcome);
+        let payload = result_of(outcome, self.operation.id(), kind)?;
         let context = SerdesContext::of(self.operation.id(), &self.arn);
         serdes::read(&self.serdes, payload, context)
             .await
@@ -538,10 +539,12 @@ where
         if let Err(error) = step.await {
             return Err((OperationErrorKind::submitter, WireError::of(&error, wire::CHILD_ERROR)));
         }
-        let payload = match callback.outcome().await {
+        let outcome = callback.outcome().await;
+        let kind = OperationErrorKind::callback(&outcome);
+        let payload = match outcome {
             Outcome::Succeeded(payload) => payload,
             Outcome::Failed(wire) | Outcome::TimedOut(wire) | Outcome::Stopped(wire) => {
-                return Err((OperationErrorKind::callback, wire));
+                return Err((kind, wire));
             }
         };
         match serdes::read(&self.serdes, payload.clone(), SerdesContext::of(callback.id(), context.arn())).await {

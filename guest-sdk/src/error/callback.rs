@@ -2,7 +2,7 @@
 
 use super::{OperationError, OperationErrorKind};
 use crate::BoxError;
-use crate::wire::{self, ReplayedFailure, WireError};
+use crate::wire::{self, Outcome, ReplayedFailure, WireError};
 use std::fmt;
 
 operation_error! {
@@ -71,13 +71,16 @@ impl fmt::Display for CallbackErrorKind {
 }
 
 impl OperationErrorKind {
-    pub(crate) fn callback(wire: WireError) -> Self {
-        let kind = match wire.error_type() {
-            Some(wire::CALLBACK_TIMEOUT) => CallbackErrorKind::TimedOut,
-            Some(wire::CALLBACK_HEARTBEAT) => CallbackErrorKind::HeartbeatTimedOut,
-            _ => CallbackErrorKind::ExternalFailure,
-        };
-        Self::recorded_callback(kind, wire)
+    /// Of a callback that ended so: its outcome says whether the service timed it out or somebody failed it, who may name
+    /// his error as he likes.
+    pub(crate) fn callback(outcome: &Outcome) -> fn(WireError) -> Self {
+        match outcome {
+            Outcome::TimedOut(wire) if wire.error_type() == Some(wire::CALLBACK_HEARTBEAT) => {
+                |wire| Self::recorded_callback(CallbackErrorKind::HeartbeatTimedOut, wire)
+            }
+            Outcome::TimedOut(_) => |wire| Self::recorded_callback(CallbackErrorKind::TimedOut, wire),
+            _ => |wire| Self::recorded_callback(CallbackErrorKind::ExternalFailure, wire),
+        }
     }
 
     pub(crate) fn submitter(wire: WireError) -> Self {
@@ -106,24 +109,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_recorded_type_tells_a_timeout_from_a_failure() {
-        for (error_type, expected) in [
-            ("Callback.Timeout", CallbackErrorKind::TimedOut),
-            ("Callback.Heartbeat", CallbackErrorKind::HeartbeatTimedOut),
-            ("RejectedError", CallbackErrorKind::ExternalFailure),
+    fn the_outcome_tells_a_timeout_from_a_failure() {
+        let wire = |error_type: &str| WireError::new(Some(error_type), Some("not approved"));
+        for (outcome, expected) in [
+            (Outcome::TimedOut(wire("Callback.Timeout")), CallbackErrorKind::TimedOut),
+            (Outcome::TimedOut(wire("Callback.Heartbeat")), CallbackErrorKind::HeartbeatTimedOut),
+            (Outcome::Failed(wire("RejectedError")), CallbackErrorKind::ExternalFailure),
+            (Outcome::Failed(wire("Callback.Timeout")), CallbackErrorKind::ExternalFailure),
         ] {
-            let wire = WireError::new(Some(error_type), Some("not approved"));
-            let error = OperationError::from_outcome(OperationErrorKind::callback, wire, "FAILED", "op-1".to_owned());
+            let kind = OperationErrorKind::callback(&outcome);
+            let error = OperationError::from_outcome(kind, wire("any"), "FAILED", "op-1".to_owned());
             let OperationErrorKind::Callback(callback) = error.kind() else { panic!("not of a callback: {error:?}") };
-            assert_eq!(*callback.kind(), expected, "{error_type}");
-            assert_eq!(error.wire().and_then(WireError::error_type), Some(error_type), "passed on as it was sent");
+            assert_eq!(*callback.kind(), expected, "{outcome:?}");
+            assert_eq!(error.wire().and_then(WireError::error_type), Some("any"), "passed on as it was sent");
         }
     }
 
     #[test]
     fn a_failure_reads_as_a_chain() {
         let wire = WireError::new(Some("RejectedError"), Some("not approved"));
-        let error = OperationError::from_outcome(OperationErrorKind::callback, wire, "FAILED", "op-1".to_owned());
+        let error = OperationError::from_outcome(
+            OperationErrorKind::callback(&Outcome::Failed(wire.clone())),
+            wire,
+            "FAILED",
+            "op-1".to_owned(),
+        );
         assert_eq!(format!("{error:#}"), "operation error: callback: external failure: not approved");
     }
 }

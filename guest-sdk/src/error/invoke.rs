@@ -94,7 +94,11 @@ impl OperationErrorKind {
         let kind = match outcome {
             Outcome::TimedOut(_) => InvokeErrorKind::TimedOut,
             Outcome::Stopped(_) => InvokeErrorKind::Stopped,
-            Outcome::Failed(wire) if wire.error_type() == Some(wire::RESOURCE_NOT_FOUND) => {
+            // The function's own errors may be of that type, too: only the service names the function that is not there.
+            Outcome::Failed(wire)
+                if wire.error_type() == Some(wire::RESOURCE_NOT_FOUND)
+                    && wire.error_message().is_some_and(|message| message.ends_with(&format!(": {function}"))) =>
+            {
                 InvokeErrorKind::FunctionNotFound(FunctionNotFound { function_id: function.to_owned() })
             }
             Outcome::Failed(_) | Outcome::Succeeded(_) => InvokeErrorKind::FunctionFailed,
@@ -118,10 +122,12 @@ mod tests {
     #[test]
     fn the_outcome_decides_the_kind() {
         let wire = |error_type: &str| WireError::new(Some(error_type), Some("why"));
+        let missing = WireError::new(Some("ResourceNotFoundException"), Some("Function not found: charge"));
         let not_found = FunctionNotFound { function_id: "charge".to_owned() };
         for (outcome, expected) in [
             (Outcome::Failed(wire("CardDeclined")), InvokeErrorKind::FunctionFailed),
-            (Outcome::Failed(wire("ResourceNotFoundException")), InvokeErrorKind::FunctionNotFound(not_found)),
+            (Outcome::Failed(wire("ResourceNotFoundException")), InvokeErrorKind::FunctionFailed),
+            (Outcome::Failed(missing), InvokeErrorKind::FunctionNotFound(not_found)),
             (Outcome::TimedOut(wire("ChainedInvoke.Timeout")), InvokeErrorKind::TimedOut),
             (Outcome::Stopped(wire("Stopped")), InvokeErrorKind::Stopped),
         ] {

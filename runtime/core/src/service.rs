@@ -58,7 +58,7 @@ pub use crate::protocol::FunctionName;
 use crate::protocol::{ExecutionArn, ServiceError, Timestamp};
 use crate::store::{ExecutionSummary, Filter, Store};
 use live::Slot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -85,6 +85,8 @@ pub struct DurableService {
     epoch: u64,
     /// Invocations so far: the next one's number.
     invocations: AtomicU64,
+    /// Executions that others invoked and that this process has seen run and not end.
+    children: Mutex<BTreeSet<ExecutionArn>>,
     /// Executions that this process is at work on.
     live: Mutex<BTreeMap<ExecutionArn, Arc<Mutex<Slot>>>>,
 }
@@ -95,7 +97,16 @@ impl DurableService {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let epoch = store.epoch();
         let functions = Arc::new(functions::NoFunctions);
-        Self { store, clock, entropy, functions, epoch, invocations: AtomicU64::new(1), live: Mutex::default() }
+        Self {
+            store,
+            clock,
+            entropy,
+            functions,
+            epoch,
+            invocations: AtomicU64::new(1),
+            children: Mutex::default(),
+            live: Mutex::default(),
+        }
     }
 
     /// Now, for an execution whose latest row is of `after`: a clock that breaks its promise must not make a log that

@@ -5,6 +5,7 @@ use crate::embedded::{Embedded, FunctionCall, Functions};
 use crate::workflow::Source;
 use everstep_core::protocol::{ComponentDigest, ErrorObject, ExecutionConfig, FunctionName};
 use everstep_core::service::{self, Deployed, Target, function_not_found};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -24,8 +25,10 @@ impl FromStr for Named {
         let wrong = || format!("{text:?}: give NAME=PATH or NAME:VERSION=PATH");
         let (qualified, path) = text.split_once('=').ok_or_else(wrong)?;
         let (name, version) = qualified.split_once(':').unwrap_or((qualified, super::run::VERSION));
-        if name.is_empty() || version.is_empty() || path.is_empty() {
-            return Err(wrong());
+        let named = FunctionName::try_from(qualified).map_err(|invalid| invalid.to_string())?;
+        let numbered = version == super::run::VERSION || version.bytes().all(|byte| byte.is_ascii_digit());
+        if named.function() != name || !numbered || version.is_empty() || path.is_empty() {
+            return Err(format!("{}; VERSION is a number or $LATEST", wrong()));
         }
         Ok(Self { name: name.to_owned(), version: version.to_owned(), path: path.into() })
     }
@@ -44,12 +47,19 @@ pub(crate) struct Workflows {
 }
 
 impl Workflows {
-    pub(crate) fn new(sources: Vec<Named>) -> Self {
-        Self { sources, deployed: OnceLock::new() }
+    pub(crate) fn new(sources: Vec<Named>) -> Result<Self, Failure> {
+        let mut names = BTreeSet::new();
+        match sources.iter().find(|named| !names.insert((&named.name, &named.version))) {
+            Some(twice) => Err(Failure::wrong(format!(
+                "there are two functions {}:{}; give each a name or a version of its own",
+                twice.name, twice.version
+            ))),
+            None => Ok(Self { sources, deployed: OnceLock::new() }),
+        }
     }
 
     /// Builds them and keeps their components, for executions started with `config`.
-    pub(crate) fn deploy(&self, embedded: &Embedded, config: ExecutionConfig) -> Result<(), Failure> {
+    pub(crate) fn deploy(&self, embedded: &Embedded, config: &ExecutionConfig) -> Result<(), Failure> {
         let mut components = Vec::with_capacity(self.sources.len());
         for named in &self.sources {
             let source = Source::at(&named.path)?;
@@ -60,7 +70,7 @@ impl Workflows {
             })?);
         }
         // Once a run; a second time it would be the same.
-        let _ = self.deployed.set((components, config));
+        let _ = self.deployed.set((components, config.clone()));
         Ok(())
     }
 }

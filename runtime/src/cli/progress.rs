@@ -5,7 +5,7 @@ use crate::worker::Observer;
 use everstep_core::protocol::{
     ErrorObject, ExecutionArn, ExecutionStatus, Operation, OperationId, OperationStatus, OperationType, Timestamp,
 };
-use everstep_core::service::Warned;
+use everstep_core::service::{Chained, Warned};
 use everstep_sandbox::Stream;
 use everstep_sandbox::durable::LogLevel;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -87,6 +87,20 @@ impl Progress {
         }
         // A reader that went away is no reason to stop a durable execution.
         let _ = writeln!(std::io::stdout().lock(), "{value}");
+    }
+
+    /// What a closed execution has left running.
+    pub(crate) fn left_running(&self, invoked: &[Chained], hint: &str) {
+        for invoke in invoked {
+            let what = match invoke {
+                Chained::Execution { arn, .. } => arn.as_str(),
+                Chained::Function { function, .. } => function,
+            };
+            match self.format {
+                Format::Json => self.json(&json!({ "event": "left-running", "invoked": what, "resume": hint })),
+                _ => eprintln!("it has left {what} running; go on with:\n  {hint}"),
+            }
+        }
     }
 
     /// The log has a new warning.
@@ -201,6 +215,12 @@ impl Observer for Progress {
             _ => operation.error.as_ref().map_or_else(String::new, |error| format!(": {error}")),
         };
         self.line(&format!("  {} {}{detail}", mark(status), label(operation)));
+    }
+
+    fn left_behind(&self, status: ExecutionStatus, invoked: usize) {
+        if self.format != Format::Json {
+            self.line(&format!("  {}; {invoked} that it invoked run on", status.as_str()));
+        }
     }
 
     fn invoked(&self, arn: &ExecutionArn) -> Arc<dyn Observer> {

@@ -105,9 +105,8 @@ impl Run {
             checked.map_err(|error| not_runnable(&source, &error))?;
             self.files.pack()?;
         }
-        let functions = Arc::new(Workflows::new(self.functions.clone()));
+        let functions = Arc::new(Workflows::new(self.functions.clone())?);
         let embedded = self.embedded(functions.clone())?;
-        functions.deploy(&embedded, self.config(None, &directories))?;
         let store = embedded.service().store();
         let existing = match &self.name {
             Some(name) => store.find(&function, name)?,
@@ -118,6 +117,8 @@ impl Run {
             Some(existing) => self.resume(&embedded, &existing, input, &directories)?,
             None => self.start(&embedded, &source, function, input, &directories)?,
         };
+        // With the settings of the one that invokes them, whatever this command line says.
+        functions.deploy(&embedded, &embedded.service().describe(&arn)?.started.config)?;
         let progress = Arc::new(Progress::new(format, arn.name()));
         let hint = self.hint(arn.name());
         on_interrupt(hint.clone());
@@ -130,7 +131,11 @@ impl Run {
             progress.warning(&warned);
         }
         let exit = match driven? {
-            Driven::Closed(_) => conclude(&embedded.service().describe(&arn)?, &progress),
+            Driven::Closed(_) => {
+                let exit = conclude(&embedded.service().describe(&arn)?, &progress);
+                progress.left_running(&embedded.service().chained(&arn)?, &hint);
+                exit
+            }
             Driven::Suspended { until, callbacks } => {
                 progress.suspended(until, &callbacks, &self.database.data, &hint);
                 Exit::Suspended

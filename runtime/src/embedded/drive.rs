@@ -10,6 +10,7 @@ use everstep_core::protocol::{
 use everstep_core::service::{Chained, ChainedOutcome, Invoked, Waiting};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// Invoked executions and functions of one execution that run at the same time; more wait their turn.
 const AT_ONCE: usize = 32;
+/// Threads for them in all; beyond that many each waits for what it invokes.
+const THREADS: usize = 256;
 
 /// Where [`Embedded::drive`] left an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +56,21 @@ impl Drop for Driving<'_> {
 }
 
 /// An execution has nothing to do by itself.
-enum Rest {
-    Closed(ExecutionStatus),
-    Waiting(Waiting),
+struct Rest {
+    closed: Option<ExecutionStatus>,
+    /// Of a closed execution only what it left behind.
+    waiting: Waiting,
+}
+
+impl Rest {
+    /// `theirs`: open callbacks of what it invoked.
+    fn driven(self, theirs: Vec<Arc<Operation>>) -> Driven {
+        let Waiting { until, callbacks, .. } = self.waiting;
+        match self.closed {
+            Some(status) => Driven::Closed(status),
+            None => Driven::Suspended { until, callbacks: callbacks.into_iter().chain(theirs).collect() },
+        }
+    }
 }
 
 /// What one execution invoked, as its driver sees it.
@@ -74,7 +89,8 @@ impl Embedded {
     /// bound it does not wait beside an open callback in real time: whoever is to complete that may need the store.
     ///
     /// The execution runs on this thread, what it invokes on others; where time is simulated, one at a time in the order
-    /// in which they were invoked. If the process dies during this call, nothing acknowledged is lost: drive it again.
+    /// in which they were invoked. What a closed execution has left behind runs on until it rests, no further: drive the
+    /// same execution again. What is completed meanwhile from another thread is noticed with the next timer or report. If the process dies during this call, nothing acknowledged is lost: drive it again.
     pub fn drive(
         &self,
         arn: &ExecutionArn,
@@ -104,15 +120,11 @@ impl Embedded {
     ) -> Result<Driven, DriveError> {
         let _driving = Driving::enter(&self.driving, arn).ok_or_else(|| DriveError::Busy(arn.clone()))?;
         let mut worker = Worker::new(self.service.clone(), environment.clone(), observer.clone());
-        match self.rest(arn, &mut worker, observer)? {
-            Rest::Closed(status) => Ok(Driven::Closed(status)),
-            Rest::Waiting(Waiting { until, invokes, callbacks }) if invokes.is_empty() => {
-                Ok(Driven::Suspended { until, callbacks })
-            }
-            Rest::Waiting(waiting) => {
-                std::thread::scope(|scope| self.with_invokes(scope, arn, environment, observer, worker, waiting))
-            }
+        let rest = self.rest(arn, &mut worker, observer)?;
+        if rest.waiting.invokes.is_empty() {
+            return Ok(rest.driven(Vec::new()));
         }
+        std::thread::scope(|scope| self.with_invokes(scope, arn, environment, observer, worker, rest))
     }
 
     /// The second half of `round`, inside the scope of its threads.
@@ -123,12 +135,12 @@ impl Embedded {
         environment: &'env Environment,
         observer: &'env Arc<dyn Observer>,
         mut worker: Worker,
-        mut waiting: Waiting,
+        mut rest: Rest,
     ) -> Result<Driven, DriveError> {
         let at_once = if environment.simulated { 1 } else { AT_ONCE };
         let mut family = Invokes::new();
         loop {
-            for invoke in &waiting.invokes {
+            for invoke in &rest.waiting.invokes {
                 if family.under_way.len() >= at_once {
                     break;
                 }
@@ -136,31 +148,37 @@ impl Embedded {
                     continue;
                 }
                 family.under_way.insert(invoke.operation().clone());
-                let (invoke, report) = (invoke.clone(), family.report.clone());
-                scope.spawn(move || {
-                    let run = || self.run_invoked(arn, &invoke, environment, observer);
-                    let run = catch_unwind(AssertUnwindSafe(run));
-                    let panicked = run.as_ref().is_err();
-                    let driven = run.unwrap_or_else(|_| Err(DriveError::Panicked(invoke.operation().clone())));
-                    // Nobody listens once the execution is closed.
-                    let _ = report.send((invoke.operation().clone(), driven));
-                    assert!(!panicked, "what operation {} of {arn} invoked panicked", invoke.operation());
-                });
+                let (invoked, report) = (invoke.clone(), family.report.clone());
+                let run = move || self.run_and_report(arn, &invoked, environment, observer, &report);
+                if self.threads.fetch_add(1, Ordering::Relaxed) < THREADS {
+                    scope.spawn(move || {
+                        run();
+                        self.threads.fetch_sub(1, Ordering::Relaxed);
+                    });
+                } else {
+                    run();
+                    self.threads.fetch_sub(1, Ordering::Relaxed);
+                }
             }
-            let next = family.asleep.values().filter_map(|(until, _)| *until).chain(waiting.until).min();
+            let until = family.asleep.values().filter_map(|(until, _)| *until).chain(rest.waiting.until).min();
             if family.under_way.is_empty() {
-                let theirs = family.asleep.into_values().flat_map(|(_, callbacks)| callbacks);
-                return Ok(Driven::Suspended {
-                    until: next,
-                    callbacks: waiting.callbacks.into_iter().chain(theirs).collect(),
-                });
+                rest.waiting.until = until;
+                return Ok(rest.driven(family.asleep.into_values().flat_map(|(_, callbacks)| callbacks).collect()));
             }
-            match family.next_report(next.filter(|_| !environment.simulated).map(|next| self.time.until(next))) {
+            match family.next_report(until.filter(|_| !environment.simulated).map(|until| self.time.until(until))) {
                 Some((operation, driven)) => {
                     family.under_way.remove(&operation);
-                    if let Driven::Suspended { until, callbacks } = driven? {
-                        family.asleep.insert(operation, (until, callbacks));
-                        continue;
+                    match driven? {
+                        Driven::Suspended { until, callbacks } => {
+                            family.asleep.insert(operation, (until, callbacks));
+                            continue;
+                        }
+                        // Nobody waits for what a closed execution left behind.
+                        Driven::Closed(_) if rest.closed.is_some() => {
+                            family.asleep.insert(operation, (None, Vec::new()));
+                            continue;
+                        }
+                        Driven::Closed(_) => {}
                     }
                 }
                 // A timer: its own, or one of those that it invoked.
@@ -168,11 +186,32 @@ impl Embedded {
                     family.asleep.retain(|_, (until, _)| until.is_none_or(|until| !self.time.until(until).is_zero()));
                 }
             }
-            match self.rest(arn, &mut worker, observer)? {
-                Rest::Closed(status) => return Ok(Driven::Closed(status)),
-                Rest::Waiting(now) => waiting = now,
+            if rest.closed.is_none() {
+                rest = self.rest(arn, &mut worker, observer)?;
+                if let Some(status) = rest.closed.filter(|_| !rest.waiting.invokes.is_empty()) {
+                    observer.left_behind(status, rest.waiting.invokes.len());
+                }
             }
         }
+    }
+
+    fn run_and_report(
+        &self,
+        arn: &ExecutionArn,
+        invoke: &Chained,
+        environment: &Environment,
+        observer: &Arc<dyn Observer>,
+        report: &Sender<(OperationId, Result<Driven, DriveError>)>,
+    ) {
+        let run = catch_unwind(AssertUnwindSafe(|| self.run_invoked(arn, invoke, environment, observer)));
+        let driven = match run {
+            // Somebody else sees to it.
+            Ok(Err(DriveError::Busy(_))) => Ok(Driven::Suspended { until: None, callbacks: Vec::new() }),
+            Ok(driven) => driven,
+            Err(_) => Err(DriveError::Panicked(invoke.operation().clone())),
+        };
+        // Nobody listens once another of them has failed.
+        let _ = report.send((invoke.operation().clone(), driven));
     }
 
     fn run_invoked(
@@ -206,26 +245,36 @@ impl Embedded {
 
     /// Invokes the execution as often as it has something to do by itself.
     fn rest(&self, arn: &ExecutionArn, worker: &mut Worker, observer: &Arc<dyn Observer>) -> Result<Rest, DriveError> {
+        // Of one that was closed before, nobody here knows what it has left behind.
+        let (mut ran, mut invokes) = (false, false);
         loop {
             // It commits what has come due, and the loss of an earlier invocation.
             hit(Failpoint::BeforeCommit);
             let invoked = self.service.invoke(arn);
             hit(Failpoint::AfterCommit);
             match invoked? {
-                Invoked::Closed(status) => return Ok(Rest::Closed(status)),
-                Invoked::Waiting(waiting) => return Ok(Rest::Waiting(waiting)),
-                Invoked::Run(invocation) => self.run(arn, *invocation, worker, observer)?,
+                Invoked::Closed(status) => {
+                    let left = if invokes || !ran { self.service.chained(arn)? } else { Vec::new() };
+                    let waiting = Waiting { invokes: left, ..Waiting::default() };
+                    return Ok(Rest { closed: Some(status), waiting });
+                }
+                Invoked::Waiting(waiting) => return Ok(Rest { closed: None, waiting }),
+                Invoked::Run(invocation) => {
+                    ran = true;
+                    invokes |= self.run(arn, *invocation, worker, observer)?;
+                }
             }
         }
     }
 
+    /// Runs one invocation. Answers whether the execution has invoked anything in its life.
     fn run(
         &self,
         arn: &ExecutionArn,
         invocation: Invocation,
         worker: &mut Worker,
         observer: &Arc<dyn Observer>,
-    ) -> Result<(), DriveError> {
+    ) -> Result<bool, DriveError> {
         let workflow = self.workflow(invocation.started.component)?;
         let files = invocation.started.config.files.as_ref();
         if let Some(digest) = files.and_then(|files| files.bundle) {
@@ -236,9 +285,10 @@ impl Embedded {
                 if let Err(error) = &report.output {
                     observer.invocation_failed(&error.error);
                 }
-                self.complete(arn, &report.token, report.output, report.journal)
+                self.complete(arn, &report.token, report.output, report.journal)?;
+                Ok(report.invokes)
             }
-            Err(Abandoned::Revoked) => Ok(()),
+            Err(Abandoned::Revoked) => Ok(true),
             Err(Abandoned::Service(error)) => Err(error.into()),
             Err(Abandoned::BundleMissing(digest)) => Err(DriveError::BundleLost(digest)),
         }

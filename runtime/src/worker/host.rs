@@ -69,13 +69,33 @@ struct Begun {
     cancelled: bool,
     /// The guest ended it, if it is a context: nothing begins in it any more.
     ended: bool,
-    /// It is nowhere recorded; what is begun in it belongs to `parent` in the log.
-    is_virtual: bool,
+    /// Of a virtual context, which is nowhere recorded: the context that what is begun in it belongs to in the log.
+    stands_in: Option<u64>,
     /// This run has sent START for the attempt at hand.
     start_sent: bool,
     seconds: Option<u32>,
     /// The request, if it is one that the host performs.
     fetch: Option<Box<Fetch>>,
+}
+
+impl Begun {
+    fn new(id: OperationId, parent: Option<OperationId>, kind: OperationType) -> Self {
+        Self {
+            id,
+            parent,
+            kind,
+            name: None,
+            sub_type: Cow::Borrowed(""),
+            at_most_once: false,
+            children: 0,
+            cancelled: false,
+            ended: false,
+            stands_in: None,
+            start_sent: false,
+            seconds: None,
+            fetch: None,
+        }
+    }
 }
 
 pub(crate) struct WorkflowHost {
@@ -106,6 +126,10 @@ pub(crate) struct WorkflowHost {
     body_random: BodyRandom,
     batch: Vec<OperationUpdate>,
     checked_claims: bool,
+    /// The workflow has begun a CHAINED_INVOKE.
+    pub(crate) invokes: bool,
+    /// Bytes of inputs of CHAINED_INVOKEs in the batch.
+    unsent_inputs: usize,
     /// Step bodies are not sealed.
     pub(crate) unsealed: bool,
     /// The workflow knows nothing of `finish`: its stdout is its result, not something to be shown as it comes.
@@ -232,6 +256,8 @@ impl WorkflowHost {
             body_random: BodyRandom::Entropy,
             batch: Vec::new(),
             checked_claims: false,
+            invokes: false,
+            unsent_inputs: 0,
             unsealed: false,
             stdout_is_result: false,
             outcome: None,
@@ -277,9 +303,7 @@ impl WorkflowHost {
     fn slot(&mut self, number: u64) -> Result<&mut Begun, Stop> {
         let index = number.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         index.and_then(|index| self.begun.get_mut(index)).ok_or_else(|| {
-            Stop::Refused(format!(
-                "there is no operation {number}; ids come from begin-step, begin-wait and begin-context"
-            ))
+            Stop::Refused(format!("there is no operation {number}; ids come from the `begin-*` functions"))
         })
     }
 
@@ -319,21 +343,7 @@ impl WorkflowHost {
         } else {
             self.unrecorded.insert(id.clone(), number);
         }
-        self.begun.push(Begun {
-            id,
-            parent: parent_id,
-            kind,
-            name,
-            sub_type,
-            at_most_once: false,
-            children: 0,
-            cancelled: false,
-            ended: false,
-            is_virtual: false,
-            start_sent: false,
-            seconds,
-            fetch: None,
-        });
+        self.begun.push(Begun { name, sub_type, seconds, ..Begun::new(id, parent_id, kind) });
         Ok((number, recorded))
     }
 
@@ -347,17 +357,22 @@ impl WorkflowHost {
         if context.kind != OperationType::Context {
             return Err(Stop::Refused(format!("operation {parent} is no context: nothing can be begun in it")));
         }
-        if context.ended {
-            let id = &context.id;
-            return Err(Stop::Refused(format!(
-                "context {id} has ended: nothing can be begun in it; await what belongs to it before its body returns, \
-                 or begin it in a context that goes on"
-            )));
-        }
+        // A virtual context is over with the one that it stands in.
+        let recorded = context.stands_in.unwrap_or(parent);
         context.children += 1;
         let id = OperationId::position(Some(&context.id), context.children);
-        let recorded_in = if context.is_virtual { context.parent.clone() } else { Some(context.id.clone()) };
-        Ok((recorded_in, id))
+        if recorded == 0 {
+            return Ok((None, id));
+        }
+        let recorded = self.slot(recorded)?;
+        if recorded.ended {
+            return Err(Stop::Refused(format!(
+                "context {} has ended: nothing can be begun in it; await what belongs to it before its body returns, \
+                 or begin it in a context that goes on",
+                recorded.id
+            )));
+        }
+        Ok((Some(recorded.id.clone()), id))
     }
 
     /// The next end in the order of the log, if there is one for this guest.

@@ -1,6 +1,6 @@
 //! What can happen to an execution: the alphabet of the checkpoint log.
 //!
-//! Each variant but [`Event::StepReady`] is one event of AWS's history. Encoded as MessagePack arrays with one- or
+//! Each variant for which [`Event::in_history`] holds is one event of AWS's history. Encoded as MessagePack arrays with one- or
 //! two-letter tags: *fields are only ever appended, with a default; tags are never reused.*
 
 use super::{ComponentDigest, ErrorObject, ExecutionArn, OperationId, Seed, Timestamp, Warning};
@@ -41,6 +41,9 @@ pub struct InvokedBy {
     pub operation: OperationId,
     /// AWS's `TenantId`.
     pub tenant_id: Option<String>,
+    /// How many CHAINED_INVOKEs lead here: 1 for one that an execution of its own invoked.
+    #[serde(default)]
+    pub depth: u32,
 }
 
 impl ExecutionStarted {
@@ -278,11 +281,11 @@ impl Event {
     }
 
     /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`): its
-    /// payload, error or state, and 64 bytes for the event itself; a warning counts for nothing, lest it use up what it
-    /// warns of. A function of the event alone, so that the count is the same whenever the log is read.
+    /// payload, error or state, and 64 bytes for the event itself; warnings and heartbeats count for nothing. A function of the event alone, so that the count is the same whenever the log is read.
     pub fn written_bytes(&self) -> u64 {
         let payload = match self {
-            Self::Warned { .. } => return 0,
+            // Whoever is outside must not be able to use up what the workflow may write.
+            Self::Warned { .. } | Self::CallbackHeartbeat { .. } => return 0,
             Self::ExecutionStarted(started) => started.input.as_ref().map_or(0, String::len),
             Self::ExecutionSucceeded { result }
             | Self::ContextSucceeded { result, .. }
@@ -313,8 +316,7 @@ impl Event {
             | Self::WaitStarted { .. }
             | Self::WaitSucceeded { .. }
             | Self::WaitCancelled { .. }
-            | Self::CallbackStarted { .. }
-            | Self::CallbackHeartbeat { .. } => 0,
+            | Self::CallbackStarted { .. } => 0,
         };
         payload as u64 + 64
     }

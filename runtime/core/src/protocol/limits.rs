@@ -31,6 +31,9 @@ pub const MAX_SECONDS: u32 = 31_622_400;
 pub const LARGE_PAYLOAD_BYTES: usize = 256 << 10;
 /// How long a caller can wait for an execution that it starts synchronously, seconds.
 pub const SYNCHRONOUS_SECONDS: u32 = 900;
+/// CHAINED_INVOKEs that may lead from an execution that nobody invoked to another: as many as Lambda lets a function go
+/// round in a loop.
+pub const INVOKE_DEPTH: u32 = 16;
 /// An execution timeout nobody chose, seconds: a day.
 pub const DEFAULT_EXECUTION_TIMEOUT: u32 = 86_400;
 /// Failed invocations at one log position after which the execution FAILS.

@@ -3,8 +3,7 @@
 use super::{ErrorObject, OperationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// AWS's `OperationType`. EXECUTION, CALLBACK and CHAINED_INVOKE operations are vocabulary of the log format from the
-/// start; what can begin them is the worker's business.
+/// AWS's `OperationType`. EXECUTION operations are the HTTP API's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OperationType {

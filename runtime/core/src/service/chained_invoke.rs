@@ -8,8 +8,8 @@ use super::refusal::{INVALID_ACTION, Refusal, check_room, check_update};
 use super::uuid;
 use crate::protocol::limits;
 use crate::protocol::{
-    ChainedInvokeDetails, Event, ExecutionArn, FunctionName, OperationAction, OperationId, OperationStatus,
-    OperationType, OperationUpdate,
+    ChainedInvokeDetails, ErrorObject, Event, ExecutionArn, FunctionName, OperationAction, OperationId,
+    OperationStatus, OperationType, OperationUpdate,
 };
 use sha2::{Digest, Sha256};
 
@@ -77,7 +77,18 @@ pub(super) fn record(
     }
     check_room(execution)?;
     let caller = execution.started.arn();
-    let (executed_version, child_arn, missing_input, failed) = match functions::resolve(functions, &caller, &name) {
+    let resolved = match depth(execution) < limits::INVOKE_DEPTH {
+        true => functions::resolve(functions, &caller, &name),
+        false => Err(ErrorObject::new(
+            "RecursiveInvocationException",
+            format!(
+                "Cannot invoke {name}: {} CHAINED_INVOKEs lead here already; look for workflows that invoke each other \
+                 without an end",
+                limits::INVOKE_DEPTH
+            ),
+        )),
+    };
+    let (executed_version, child_arn, missing_input, failed) = match resolved {
         Ok(Target::Durable(target)) => {
             let child = child_arn(&caller, &update.id, &target.function, &target.version);
             (Some(target.version), Some(child.as_str().to_owned()), None, None)
@@ -104,6 +115,11 @@ pub(super) fn record(
         Some(error) => Ok(draft.record(execution, Event::ChainedInvokeFailed { id, error })?),
         None => Ok(()),
     }
+}
+
+/// How many CHAINED_INVOKEs lead to an execution.
+pub(super) fn depth(execution: &Execution) -> u32 {
+    execution.started.invoked_by.as_ref().map_or(0, |by| by.depth)
 }
 
 /// The execution that a CHAINED_INVOKE is: a function of who invokes, so that starting it is idempotent.

@@ -6,7 +6,7 @@
 
 use super::DurableService;
 use super::chained_invoke::{EMPTY_INPUT, derived};
-use super::completion::bounded;
+use super::completion::{INVALID, bounded};
 use super::draft::Draft;
 use super::execution::{Execution, IllegalTransition};
 use super::functions::{self, Target};
@@ -17,7 +17,8 @@ use crate::protocol::{
     InvokedBy, Operation, OperationId, OperationStatus, OperationType, Seed, ServiceError, Timestamp, Warning,
 };
 use crate::store::{Filter, StoreError};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 
 /// An open CHAINED_INVOKE: what its driver has to see to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,8 @@ pub enum ChainedOutcome {
 
 impl DurableService {
     /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is
-    /// has been started and the end of each that is closed was recorded. Of a closed execution there are none.
+    /// has been started and the end of each that is closed was recorded. Of a closed execution those that it left behind:
+    /// they run on, and nobody is told of their ends.
     ///
     /// Idempotent: what a crash or an error leaves undone, the next call does. The service calls it itself behind a
     /// checkpoint that begins a CHAINED_INVOKE and with every [`invoke`](Self::invoke).
@@ -96,12 +98,26 @@ impl DurableService {
             };
             let child = ExecutionArn::try_from(child.as_str())
                 .map_err(|error| StoreError::Corrupt(format!("operation {operation} of {arn}: {error}")))?;
-            match self.follow(&started, &invoke, details, &child)? {
-                Some((outcome, ended_at)) => self.end_chained(arn, &operation, outcome, ended_at)?,
-                None => chained.push(Chained::Execution { operation, arn: child }),
+            if !self.is_known_to_run(&child) {
+                if let Some((outcome, ended_at)) = self.follow(&started, &invoke, details, &child)? {
+                    self.end_chained(arn, &operation, outcome, ended_at)?;
+                    continue;
+                }
+                self.known(|running| running.insert(child.clone()));
             }
+            chained.push(Chained::Execution { operation, arn: child });
         }
         Ok(chained)
+    }
+
+    /// Whether this process has seen the child run and not end: then nothing is to be looked up.
+    fn is_known_to_run(&self, child: &ExecutionArn) -> bool {
+        self.known(|running| running.contains(child))
+    }
+
+    fn known<T>(&self, look: impl FnOnce(&mut BTreeSet<ExecutionArn>) -> T) -> T {
+        // Each change is one call, so a panic elsewhere cannot have left it half done.
+        look(&mut self.children.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Does for every RUNNING execution what [`chained`](Self::chained) does: for a process that takes a store over,
@@ -198,8 +214,12 @@ impl DurableService {
             Ok(deployed) => deployed,
             Err(error) => return Ok(Some((ChainedOutcome::Failed(error), invoke.started_at))),
         };
-        let invoked_by =
-            InvokedBy { arn: parent.arn.clone(), operation: invoke.id.clone(), tenant_id: details.tenant_id.clone() };
+        let invoked_by = InvokedBy {
+            arn: parent.arn.clone(),
+            operation: invoke.id.clone(),
+            tenant_id: details.tenant_id.clone(),
+            depth: 1 + parent.invoked_by.as_ref().map_or(0, |by| by.depth),
+        };
         let started = Arc::new(ExecutionStarted {
             arn: child.as_str().to_owned(),
             function: deployed.function,
@@ -229,14 +249,13 @@ impl DurableService {
     }
 
     /// Tells the parent of a child that has ended. Should that fail, `chained` finds it out.
-    pub(super) fn tell_parent(&self, by: &InvokedBy, (outcome, ended_at): Ended) {
+    pub(super) fn tell_parent(&self, child: &ExecutionArn, by: &InvokedBy, (outcome, ended_at): Ended) {
+        self.known(|running| running.remove(child));
         if let Ok(parent) = ExecutionArn::try_from(by.arn.as_str()) {
             let _ = self.end_chained(&parent, &by.operation, outcome, ended_at);
         }
     }
 }
-
-const INVALID: &str = "InvalidParameterValueException";
 
 /// How an execution has ended, for who invoked it.
 pub(super) fn end_of_child(child: &Execution) -> Option<Ended> {

@@ -12,7 +12,8 @@ use crate::protocol::{
     Cause, ErrorObject, Event, ExecutionArn, ExecutionStatus, InvocationError, InvocationOutput, Journal, ServiceError,
 };
 
-const INVALID: &str = "InvalidParameterValueException";
+/// AWS's error type for what is wrong and stays wrong.
+pub(super) const INVALID: &str = "InvalidParameterValueException";
 
 impl DurableService {
     /// Records how an invocation ended, and the execution's end with it if that was it. `output`: an error means that

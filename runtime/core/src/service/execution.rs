@@ -251,9 +251,10 @@ impl Execution {
         &self.operations
     }
 
-    /// Operations of a type that have not ended and are ended from outside, in start order; of a closed execution none.
+    /// Operations of a type that have not ended and are ended from outside, in start order; of a closed execution those
+    /// that it left behind.
     pub(super) fn open(&self, operation_type: OperationType) -> Vec<Arc<Operation>> {
-        if self.outstanding == 0 || self.status.is_terminal() {
+        if self.outstanding == 0 {
             return Vec::new();
         }
         let open = |operation: &&Arc<Operation>| {

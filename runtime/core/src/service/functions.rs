@@ -1,6 +1,7 @@
 //! What a CHAINED_INVOKE can invoke: handed in, since the service knows executions, not deployments.
 
 use super::DurableService;
+use super::completion::INVALID;
 use super::start::check;
 use crate::protocol::{ComponentDigest, ErrorObject, ExecutionArn, ExecutionConfig, FunctionName};
 use std::sync::Arc;
@@ -57,8 +58,6 @@ impl Functions for NoFunctions {
         Err(function_not_found(name))
     }
 }
-
-const INVALID: &str = "InvalidParameterValueException";
 
 /// The target of a CHAINED_INVOKE of `caller`, or what it fails with.
 pub(super) fn resolve(

@@ -190,7 +190,7 @@ impl DurableService {
             let ended = held.ended_for();
             drop(held);
             if let Some((by, ended)) = ended {
-                self.tell_parent(&by, ended);
+                self.tell_parent(arn, &by, ended);
             }
             return done.map(Some);
         }

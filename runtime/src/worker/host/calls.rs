@@ -97,7 +97,7 @@ impl Host for WorkflowHost {
             Err(error) => entry.word(0).optional(error.message.as_deref()),
         };
         let slot = self.slot(context)?;
-        if slot.kind != OperationType::Context || slot.is_virtual {
+        if slot.kind != OperationType::Context || slot.stands_in.is_some() {
             let text = format!("operation {context} is no context that is recorded: it cannot be ended as one");
             return Err(Stop::Refused(text));
         }

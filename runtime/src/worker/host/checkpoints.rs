@@ -49,6 +49,7 @@ impl WorkflowHost {
         hit(Failpoint::BeforeCommit);
         let journal = self.calls.journal();
         let updates = std::mem::take(&mut self.batch);
+        self.unsent_inputs = 0;
         let request = |updates| CheckpointRequest {
             checkpoint_token: token.clone(),
             updates,

@@ -6,11 +6,14 @@ use super::super::guest_values::check_plain;
 use super::super::journal::Call;
 use super::{Begun, WorkflowHost, too_many};
 use everstep_core::protocol::{
-    self, CallbackDetails, ChainedInvokeDetails, ChainedInvokeOptions, OperationAction, OperationStatus, OperationType,
-    limits,
+    self, CallbackDetails, ChainedInvokeDetails, ChainedInvokeOptions, FunctionName, OperationAction, OperationStatus,
+    OperationType, limits,
 };
 use everstep_sandbox::Stop;
 use everstep_sandbox::durable::{CallbackOptions, InvokeOptions};
+
+/// Bytes of the inputs of invokes that were not checkpointed yet.
+const INPUTS: usize = 64 << 20;
 
 impl WorkflowHost {
     /// A step, whatever its sub-type: it can run unless it has ended or is parked.
@@ -38,21 +41,8 @@ impl WorkflowHost {
         self.calls.call(Call::BeginVirtualContext).word(parent);
         let (recorded_in, id) = self.place(parent)?;
         self.virtual_contexts += 1;
-        self.begun.push(Begun {
-            id,
-            parent: recorded_in,
-            kind: OperationType::Context,
-            name: None,
-            sub_type: "".into(),
-            at_most_once: false,
-            children: 0,
-            cancelled: false,
-            ended: false,
-            is_virtual: true,
-            start_sent: false,
-            seconds: None,
-            fetch: None,
-        });
+        let stands_in = if parent == 0 { 0 } else { self.slot(parent)?.stands_in.unwrap_or(parent) };
+        self.begun.push(Begun { stands_in: Some(stands_in), ..Begun::new(id, recorded_in, OperationType::Context) });
         self.check_journal()?;
         Ok(self.begun.len() as u64)
     }
@@ -93,7 +83,9 @@ impl WorkflowHost {
 
     pub(super) fn invoke(&mut self, parent: u64, options: InvokeOptions) -> Result<u64, Stop> {
         let InvokeOptions { name, function, payload, tenant_id } = options;
-        check_plain("function", &function, limits::FUNCTION_NAME, "-_.:$/")?;
+        if let Err(invalid) = FunctionName::try_from(function.as_str()) {
+            return Err(Stop::Refused(invalid.to_string()));
+        }
         if let Some(tenant) = &tenant_id {
             check_plain("tenant id", tenant, limits::FUNCTION_NAME, "._:/=+-@ ")?;
         }
@@ -104,6 +96,15 @@ impl WorkflowHost {
                 limits::OPERATION_PAYLOAD_BYTES
             )));
         }
+        self.unsent_inputs += size;
+        if self.unsent_inputs > INPUTS {
+            return Err(Stop::Refused(format!(
+                "the inputs of invokes that are not under way yet take {} bytes; at most {INPUTS} are allowed: await \
+                 some of them first",
+                self.unsent_inputs
+            )));
+        }
+        self.invokes = true;
         let entry = self.calls.call(Call::BeginInvoke).word(parent).optional(name.as_deref()).text(&function);
         entry.optional(tenant_id.as_deref()).optional(payload.as_deref());
         let (number, recorded) =

@@ -73,7 +73,7 @@ fn a_child_is_started_once_and_its_end_is_its_parent_s() {
     assert_eq!(details(&changed[0]).executed_version.as_deref(), Some("1"), "the alias is resolved");
     assert!(child.as_str().contains(":function:child:1/durable-execution/"), "{child}");
     let started = world.service.describe(&child).unwrap().started;
-    let expected = InvokedBy { arn: arn.as_str().into(), operation: id("1"), tenant_id: Some("t-1".into()) };
+    let expected = InvokedBy { arn: arn.as_str().into(), operation: id("1"), tenant_id: Some("t-1".into()), depth: 1 };
     assert_eq!(started.invoked_by.as_ref(), Some(&expected));
     assert_eq!((started.input.as_deref(), started.component), (Some("7"), ComponentDigest::of(b"child")));
     assert_eq!(started.config.execution_timeout_seconds, 30);
@@ -286,10 +286,25 @@ fn a_parent_that_is_at_work_or_closed() {
 
     world.service.stop(&arn, None).unwrap();
     let rows = world.rows(&arn);
-    assert_eq!(world.service.chained(&arn).unwrap(), []);
+    let left = Chained::Execution { operation: id("2"), arn: second.clone() };
+    assert_eq!(world.service.chained(&arn).unwrap(), [left], "it runs on by itself");
     assert_eq!(world.run(&second).end(InvocationOutput::Succeeded(None)), ExecutionStatus::Succeeded);
     world.service.complete_chained(&arn, &id("2"), ChainedOutcome::Succeeded(None)).unwrap();
     assert_eq!(world.rows(&arn), rows, "a closed execution is left alone");
+}
+
+#[test]
+fn what_invokes_itself_for_ever_is_stopped() {
+    let world = world();
+    let (mut worker, mut depth) = (world.begin(), 0);
+    let error = loop {
+        let changed = worker.checkpoint(vec![invoke("1", "child:1")]).unwrap();
+        match &changed[0].error {
+            Some(error) => break error.clone(),
+            None => (worker, depth) = (world.run(&child_of(&changed[0])), depth + 1),
+        }
+    };
+    assert_eq!((depth, error.error_type.as_deref()), (16, Some("RecursiveInvocationException")), "{error}");
 }
 
 #[test]

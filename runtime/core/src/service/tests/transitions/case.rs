@@ -9,14 +9,14 @@ struct Invocable;
 impl Functions for Invocable {
     fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
         let default = ExecutionConfig::default();
-        let execution_timeout_seconds = match name.name() {
+        let execution_timeout_seconds = match name.function() {
             "plain" => return Ok(Target::Plain { function: "plain".into(), version: "1".into() }),
             "long" => default.execution_timeout_seconds,
             "short" => SHORT,
-            _ => return Err(name.not_found()),
+            _ => return Err(function_not_found(name)),
         };
         Ok(Target::Durable(Deployed {
-            function: name.name().into(),
+            function: name.function().into(),
             version: "1".into(),
             component: ComponentDigest::of(b"wasm"),
             config: ExecutionConfig { execution_timeout_seconds, ..default },
@@ -50,8 +50,8 @@ impl Case {
     }
 
     fn with_functions(world: World) -> World {
-        let World { store, clock, entropy, service } = world;
-        World { store, clock, entropy, service: service.with_functions(Arc::new(Invocable)) }
+        let World { registry, store, clock, entropy, service } = world;
+        World { registry, store, clock, entropy, service: service.with_functions(Arc::new(Invocable)) }
     }
 
     fn now(&self) -> i64 {
