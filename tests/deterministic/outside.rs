@@ -10,7 +10,7 @@ use everstep_core::protocol::{
 };
 use everstep_core::service::{
     Chained, ChainedOutcome, Clock, Deployed, Description, DurableService, Execution, Functions, HistoryEvent, Invoked,
-    Target,
+    Target, function_not_found,
 };
 use everstep_core::store::{ExecutionKey, Store};
 use everstep_model::program::{Deed, FAILED, Outside, SHORT_SECONDS, STOPPED, TIMED_OUT};
@@ -37,17 +37,17 @@ impl Functions for Invocable {
             let default = ExecutionConfig::default();
             let execution_timeout_seconds = seconds.unwrap_or(default.execution_timeout_seconds);
             Target::Durable(Deployed {
-                function: name.name().to_owned(),
+                function: name.function().to_owned(),
                 version: "1".into(),
                 component: ComponentDigest::of(b"it never runs"),
                 config: ExecutionConfig { execution_timeout_seconds, ..default },
             })
         };
-        match name.name() {
+        match name.function() {
             "durable" => Ok(durable(None)),
             "short" => Ok(durable(Some(SHORT_SECONDS))),
             "plain" => Ok(Target::Plain { function: "plain".into(), version: "$LATEST".into() }),
-            _ => Err(name.not_found()),
+            _ => Err(function_not_found(name)),
         }
     }
 }

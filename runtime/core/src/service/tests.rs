@@ -9,8 +9,8 @@ mod invocations;
 mod refusals;
 mod simulation;
 mod tokens;
-mod warnings;
 mod transitions;
+mod warnings;
 
 use super::*;
 use crate::protocol::*;
