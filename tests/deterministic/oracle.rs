@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Programs that are run undisturbed.
-const PROGRAMS: u64 = 240;
+const PROGRAMS: u64 = 2000;
+/// Programs on which mistakes are to be noticed.
+const MISTAKEN: u64 = 240;
 /// Programs that are run again for every append that they make, with the process dying there.
 const KILLED: u64 = 40;
 
@@ -199,7 +201,7 @@ fn a_mistake_in_a_host_is_noticed_and_the_programs_get_everywhere() {
         Bug::RerunInterrupted,
     ];
     let mut events = BTreeSet::new();
-    for seed in 0..PROGRAMS {
+    for seed in 0..MISTAKEN {
         let (program, script) = (program(seed), script(seed));
         let live = live(&program, &script).unwrap();
         events.extend(live.history.iter().map(|line| line.1));

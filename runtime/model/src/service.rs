@@ -159,7 +159,7 @@ pub(crate) struct Service {
     pub(crate) orphans: BTreeSet<(String, u32)>,
     pub(crate) moments: Vec<Moment>,
     /// Chained executions that are closed, whether or not the log has it.
-    closed: BTreeMap<String, Event>,
+    closed: BTreeMap<String, (Event, Millis)>,
     /// When the invocation that runs began; none runs otherwise.
     began_at: Option<Millis>,
     /// Something came from outside that the worker has not heard of.
@@ -200,7 +200,12 @@ impl Service {
     }
 
     fn now(&self) -> Millis {
-        self.slept_until.max(self.log.last_at() + self.script.tick)
+        self.after(self.log.last_at())
+    }
+
+    /// Now, for a log whose newest row is of `latest`.
+    fn after(&self, latest: Millis) -> Millis {
+        self.slept_until.max(latest + self.script.tick)
     }
 
     /// Appends a row, all or nothing.
@@ -266,15 +271,25 @@ impl Service {
     /// Does what is due of that, one row. False: nothing is.
     fn do_one(&mut self) -> Result<bool, Stop> {
         let Some((_, id, event)) = self.next_deed().filter(|(due, _, _)| *due <= self.now()) else { return Ok(false) };
+        let mut not_before = self.log.last_at();
+        if let Some(operation) = self.log.operation(&id)
+            && let What::Invoke { function, .. } = &operation.what
+            && *function != Target::Plain.function()
+        {
+            let started_at = operation.started_at;
+            // An execution that times out does so on its own.
+            if matches!(event, Event::InvokeEnded { how: How::TimedOut, .. }) {
+                self.slept_until = self.slept_until.max(self.now());
+            }
+            // Its log has a row of its start and one of its end, and who invoked it hears of that no earlier.
+            let ended_at = self.after(started_at + self.script.tick);
+            not_before = not_before.max(ended_at);
+            self.closed.insert(id.clone(), (event.clone(), ended_at));
+        }
         // What is as old as the invocation that runs would count as part of what it was told at its start.
-        let at = self.now().max(self.began_at.map_or(0, |began_at| began_at + 1));
+        let at = self.after(not_before).max(self.began_at.map_or(0, |began_at| began_at + 1));
         let mut events = self.due_by(at);
         if !events.iter().any(|fired| matches!(fired, Event::CallbackEnded { id: over, .. } if *over == id)) {
-            if let Some(What::Invoke { function, .. }) = self.log.operation(&id).map(|operation| &operation.what)
-                && *function != Target::Plain.function()
-            {
-                self.closed.insert(id, event.clone());
-            }
             events.push(event);
         }
         self.unseen |= !events.iter().all(|event| matches!(event, Event::CallbackHeartbeat { .. }));
@@ -293,11 +308,12 @@ impl Service {
         let open = |(id, operation): (&str, &crate::log::Recorded)| {
             (operation.status == Status::Started).then(|| self.closed.get(id).cloned()).flatten()
         };
-        let unheard: Vec<Event> = self.log.started().filter_map(open).collect();
-        for end in unheard {
-            let mut events = self.due();
+        let unheard: Vec<(Event, Millis)> = self.log.started().filter_map(open).collect();
+        for (end, ended_at) in unheard {
+            let at = self.after(self.log.last_at().max(ended_at));
+            let mut events = self.due_by(at);
             events.push(end);
-            self.append(self.now(), events, true)?;
+            self.append(at, events, true)?;
         }
         Ok(())
     }
