@@ -3,25 +3,18 @@
 use super::restated::{Expected, Restated, allowed, recorded};
 use super::*;
 
-/// What can be invoked: `long` and `short`, which are durable, and `plain`.
-struct Invocable;
-
-impl Functions for Invocable {
-    fn resolve(&self, name: &FunctionName) -> Result<Target, ErrorObject> {
-        let default = ExecutionConfig::default();
-        let execution_timeout_seconds = match name.function() {
-            "plain" => return Ok(Target::Plain { function: "plain".into(), version: "1".into() }),
-            "long" => default.execution_timeout_seconds,
-            "short" => SHORT,
-            _ => return Err(function_not_found(name)),
-        };
-        Ok(Target::Durable(Deployed {
-            function: name.function().into(),
-            version: "1".into(),
-            component: ComponentDigest::of(b"wasm"),
-            config: ExecutionConfig { execution_timeout_seconds, ..default },
-        }))
+/// A world with what can be invoked: `long` and `short`, which are durable, and `plain`.
+fn world() -> World {
+    let world = World::new();
+    let default = ExecutionConfig::default();
+    for (function, execution_timeout_seconds) in [("long", default.execution_timeout_seconds), ("short", SHORT)] {
+        let (version, component) = ("1".into(), ComponentDigest::of(b"wasm"));
+        let config = ExecutionConfig { execution_timeout_seconds, ..default.clone() };
+        let deployed = Deployed { function: function.into(), version, component, config };
+        world.deploy("1", Target::Durable(deployed));
     }
+    world.deploy("$LATEST", Target::Plain { function: "plain".into(), version: "$LATEST".into() });
+    world
 }
 
 pub(super) struct Case {
@@ -39,7 +32,7 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn new(case: u64) -> Self {
         let mut random = Random(case);
-        let world = Self::with_functions(World::new());
+        let world = world();
         let execution_timeout_seconds = if random.one_in(8) { 6 } else { 1_000_000 };
         let config = ExecutionConfig { execution_timeout_seconds, ..Default::default() };
         let arn = world.service.start(StartExecution { config, ..request("e") }).unwrap().arn().clone();
@@ -47,11 +40,6 @@ impl Case {
         let expected = Expected { times_out_at, ..Default::default() };
         let seen = Seen { cases: 1, ..Default::default() };
         Self { world, arn, random, expected, token: None, began: 0, crashes: 0, seen }
-    }
-
-    fn with_functions(world: World) -> World {
-        let World { registry, store, clock, entropy, service } = world;
-        World { registry, store, clock, entropy, service: service.with_functions(Arc::new(Invocable)) }
     }
 
     fn now(&self) -> i64 {
@@ -325,8 +313,6 @@ impl Case {
         self.crashes += 1;
         self.token = None;
         self.world.crash();
-        let world = std::mem::replace(&mut self.world, World::new());
-        self.world = Self::with_functions(world);
     }
 
     pub(super) fn run(mut self) -> Seen {
