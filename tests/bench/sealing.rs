@@ -4,8 +4,8 @@ use super::{Bench, line, median, timed};
 use everstep::worker::{Environment, Verify};
 use everstep_core::store::memory::MemoryStore;
 use everstep_sandbox::durable::{
-    Completed, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse, LogLevel, Operation,
-    Outcome, Run, StepOptions, StepOutcome,
+    CallbackOptions, Completed, ErrorObject, Event, ExecutionInfo, FetchOptions, HttpRequest, HttpResponse,
+    InvokeOptions, LogLevel, Operation, Outcome, Run, StepOptions, StepOutcome,
 };
 use everstep_sandbox::{CompiledWorkflow, Delivered, Ended, Guest, GuestLimits, Host, Network, Stop, Stream, Woken};
 use serde_json::json;
@@ -143,6 +143,18 @@ impl Host for Bodies {
         unreachable!("{ONLY_STEPS}")
     }
     fn begin_context(&mut self, _: Operation, _: Option<String>, _: String) -> Result<Operation, Stop> {
+        unreachable!("{ONLY_STEPS}")
+    }
+    fn begin_virtual_context(&mut self, _: Operation) -> Result<Operation, Stop> {
+        unreachable!("{ONLY_STEPS}")
+    }
+    fn begin_condition(&mut self, _: Operation, _: Option<String>) -> Result<Operation, Stop> {
+        unreachable!("{ONLY_STEPS}")
+    }
+    fn begin_callback(&mut self, _: Operation, _: CallbackOptions) -> Result<Operation, Stop> {
+        unreachable!("{ONLY_STEPS}")
+    }
+    fn begin_invoke(&mut self, _: Operation, _: InvokeOptions) -> Result<Operation, Stop> {
         unreachable!("{ONLY_STEPS}")
     }
     fn begin_fetch(&mut self, _: Operation, _: HttpRequest, _: FetchOptions, _: Delivered) -> Result<Operation, Stop> {
