@@ -100,6 +100,17 @@ fn cases(server: &Server, bundle: &Path) -> Vec<Case> {
         Case::new("c", "c", &c_program(), &["--input", r#"["call mum","water the plants"]"#]),
     ];
     all.extend(["mixed", "many", "retried", "bytes", "refused"].map(fetch));
+    let example = |name: &str, input: &str, options: &[&str]| {
+        Case::new(name, "operations", &guest(name), &[&["--input", input], options].concat())
+    };
+    let order = format!("order={}", guest("order").display());
+    let fulfil = r#"{"orderId":"7","amount":5,"payment":"order:$LATEST","shipping":"nobody:1"}"#;
+    all.extend([
+        example("approval", r#"{"purpose":"a boat","amount":12}"#, &[]),
+        example("orchestrate", fulfil, &["--function", &order]),
+        example("saga", r#"{"traveller":"Ann","parts":["flight","car"],"amount":9,"sold_out":["car"]}"#, &[]).over(),
+        example("fanout", r#"{"images":40,"brokenEvery":20}"#, &[]).over(),
+    ]);
     all.push(chaos("everything".into(), &everything()));
     all.push(chaos("everything-over".into(), &everything()).over());
     all.extend((0..GENERATED).map(|seed| chaos(format!("program-{seed}"), &generate(seed)).over()));
@@ -220,7 +231,7 @@ fn freeze() {
         let function = component.file_stem().and_then(|stem| stem.to_str()).expect("a component has a name");
         let mut end = resumed(&recording.path().join(format!("{database}.db")), &name, function).value;
         assert_eq!(end["exit"], i32::from(fails), "{name}: {end:#}");
-        assert!(!end["history"].to_string().contains("TimedOut"), "{name}: {end:#}");
+        assert!(!end["history"].to_string().contains("ExecutionTimedOut"), "{name}: {end:#}");
         end["database"] = json!(database);
         expected.insert(name, end);
     }

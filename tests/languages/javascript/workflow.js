@@ -1,5 +1,5 @@
 // A workflow with steps in JavaScript. The input names the case: `clean`, or what goes wrong.
-import * as durable from "everstep:workflow/durable@1.1.0";
+import * as durable from "everstep:workflow/durable@1.2.0";
 
 const bodies = new Map();
 const outcomes = new Map();
