@@ -7,6 +7,7 @@ mod commands {
     mod divergences;
     mod faults;
     mod histories;
+    mod outside;
     mod record;
     mod refusals;
     mod results;

@@ -15,6 +15,21 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) async fn run(input: &Input, ctx: &DurableContext) -> Result<Option<Value>, BoxError> {
     let seen = match input.case.as_str() {
         "nothing" => Value::Null,
+        // The body tells how often it ran by its attempt; a replay that ran it again would be found by verification.
+        "large_result" => {
+            let step = ctx.step(|step| async move { Ok((step.attempt(), "x".repeat(3 << 20))) }).name("large");
+            let (bodies, text) = step.await?;
+            ctx.wait(Duration::from_secs(1)).await?;
+            json!({ "bytes": text.len(), "bodies": bodies })
+        }
+        "left_behind" => {
+            let request = json!({ "purpose": "a boat", "amount": 12 });
+            let slow = ctx.invoke::<Value, Value>("slow:$LATEST", request).future();
+            match select(slow, ctx.wait(Duration::from_secs(1)).future()).await {
+                Either::Left(_) => json!("the invoke"),
+                Either::Right(_) => json!("the wait"),
+            }
+        }
         "select" => select_drops_the_loser(ctx).await?,
         "select_wait_wins" => select_wait_wins(ctx).await?,
         "wait_beside_steps" => wait_beside_steps(ctx).await?,
