@@ -211,3 +211,17 @@ fn a_panic_names_the_workflow_s_source_lines() {
     let expected = format!("{{async_fn#0}} (src/main.rs:{line})");
     assert!(frames.iter().any(|frame| *frame == expected), "{frames:#?}");
 }
+
+/// A workflow cannot hide it: not by ignoring what comes of an operation, nor in a branch that loses.
+#[test]
+fn what_is_swallowed_or_loses_is_reported_all_the_same() {
+    let process = Process::new();
+    for (case, recorded, requested) in [
+        ("swallowed", r#"STEP "charge""#, r#"STEP "charge-card""#),
+        ("losing", r#"WAIT "patience" of 3600 s"#, r#"WAIT "other" of 3600 s"#),
+    ] {
+        let diverged = process.replays_edited(case).expect_err("it is found");
+        let report = diverged.to_string();
+        assert!(report.contains("[E0101]") && report.contains(recorded) && report.contains(requested), "{report}");
+    }
+}

@@ -3,6 +3,7 @@
 
 use durable::{BoxError, DurableContext};
 use everstep_sdk as durable;
+use futures_util::future::select;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -57,6 +58,13 @@ async fn handler(input: Input, ctx: DurableContext) -> Result<Value, BoxError> {
         "E0104" => stamp(edited),
         "E0105" => KEPT.set(input.edited),
         "E0106" => return Ok(json!({ "order": 42, "total": if edited { 9.75 } else { 9.5 } })),
+        "swallowed" => drop(charge(&ctx, if edited { "charge-card" } else { "charge" }).await),
+        "losing" => {
+            let other = if edited { "other" } else { "patience" };
+            let loser = ctx.wait(Duration::from_secs(3_600)).name(other).future();
+            let winner = ctx.wait(Duration::from_secs(1)).name("first").future();
+            _ = select(loser, winner).await;
+        }
         "panic" => panic!("there is no teapot left"),
         _ => return Err("the codes are E0101 to E0106".into()),
     }
