@@ -8,7 +8,7 @@ use super::super::fetch::{self, Requested};
 use super::super::journal::Call;
 use super::{Mode, WorkflowHost};
 use everstep_core::protocol::{
-    ErrorObject, OperationAction, OperationStatus, OperationType, OperationUpdate, Timestamp, limits,
+    ErrorObject, Operation, OperationAction, OperationStatus, OperationType, OperationUpdate, Timestamp, limits,
 };
 use everstep_http::{HttpError, InFlight, Request, Response};
 use everstep_sandbox::durable::{FetchOptions, HttpRequest, HttpResponse, Jitter, RetrySchedule, StepSemantics};
@@ -288,9 +288,16 @@ impl WorkflowHost {
     /// When the next timer of the execution is due.
     fn next_due(&self) -> Option<Instant> {
         let open = |status: OperationStatus| matches!(status, OperationStatus::Started | OperationStatus::Pending);
+        let due = |operation: &Operation| match &operation.callback {
+            // A heartbeat moves this timer, and nobody tells the worker.
+            Some(callback) if callback.heartbeat_seconds > 0 => {
+                let timeout = Some(callback.timeout_seconds).filter(|seconds| *seconds > 0);
+                timeout.map(|seconds| operation.started_at.plus_seconds(seconds))
+            }
+            _ => operation.due_at,
+        };
         let operations = self.recorded.operations().iter();
-        let due =
-            operations.filter(|operation| open(operation.status)).filter_map(|operation| operation.due_at).min()?;
+        let due = operations.filter(|operation| open(operation.status)).filter_map(|operation| due(operation)).min()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
         Some(Instant::now() + Duration::from_millis(now.millis_until(due)).max(OVERDUE))
