@@ -335,3 +335,13 @@ fn a_workflow_that_is_not_the_same_twice_is_found() {
     let said = execution.error().and_then(|error| error.message.clone()).unwrap_or_default();
     says(&said, &["after-1", "after-0", "step bodies are not sealed"]);
 }
+
+/// Bounds are frozen when an execution starts, and say what they were.
+#[test]
+fn a_payload_beyond_the_version_s_bound_is_the_step_s_error() {
+    let bounded = order(Runner::new(&workflow("examples/order"))).configure(|config| config.payload_bytes = 8).run();
+    let words = "the step's result has 14 bytes; at most 8 are allowed";
+    bounded.operation("validate").assert_failed("StepResultTooLarge", words);
+    let few = order(Runner::new(&workflow("examples/order"))).configure(|config| config.max_operations = 2).run();
+    few.assert_failed("WorkflowError", "Operation limit exceeded: this execution may begin 2 operations");
+}

@@ -8,6 +8,7 @@ mod checks;
 use everstep_model::generate::{program, smallest_failing};
 use everstep_model::{Bug, Observed, Program, Script, run};
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,7 +61,8 @@ fn holds(what: &str, programs: u64, check: checks::Check) {
         (None, Some(seconds)) => all(programs..u64::MAX, Some(begun + Duration::from_secs(seconds)), check),
         (None, None) => all(0..programs, None, check),
     };
-    println!("{what}: {tried} programs in {:.1} s", begun.elapsed().as_secs_f64());
+    // Past the test's captured output, so that it is seen when all is well.
+    let _ = writeln!(std::io::stderr(), "\n{what}: {tried} programs in {:.1} s", begun.elapsed().as_secs_f64());
 }
 
 #[test]
