@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Programs that are run undisturbed.
-const PROGRAMS: u64 = 2000;
+const PROGRAMS: u64 = 10_000;
 /// Programs on which mistakes are to be noticed.
 const MISTAKEN: u64 = 240;
 /// Programs that are run again for every append that they make, with the process dying there.
@@ -161,7 +161,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(given.parse().unwrap_or_else(|_| panic!("{variable} is {given:?}; give a number")))
 }
 
-fn holds(what: &str, programs: u64, check: impl Fn(&Program, &Script) -> Result<(), String>) {
+fn holds(what: &str, programs: u64, check: impl Fn(&Program, &Script) -> Result<(), String> + Sync) {
     let begun = Instant::now();
     let deadline = number("EVERSTEP_CHAOS_SECONDS").map(|seconds| begun + Duration::from_secs(seconds));
     let seeds = match (number("EVERSTEP_SEED"), deadline) {
@@ -169,16 +169,25 @@ fn holds(what: &str, programs: u64, check: impl Fn(&Program, &Script) -> Result<
         (None, Some(_)) => PROGRAMS..u64::MAX,
         (None, None) => 0..programs,
     };
-    let mut tried = 0;
-    for seed in seeds {
-        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            break;
+    let (next, tried) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let try_programs = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                break;
+            }
+            if let Some((program, why)) = smallest_failing(seed, |program| check(program, &script(seed))) {
+                panic!("EVERSTEP_SEED={seed}: {why}\nprogram: {}", serde_json::to_string(&program).unwrap());
+            }
+            tried.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some((program, why)) = smallest_failing(seed, |program| check(program, &script(seed))) {
-            panic!("EVERSTEP_SEED={seed}: {why}\nprogram: {}", serde_json::to_string(&program).unwrap());
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(try_programs);
         }
-        tried += 1;
-    }
+    });
+    let tried = tried.into_inner();
     // Past the test's captured output, so that it is seen when all is well.
     let _ = writeln!(std::io::stderr(), "\n{what}: {tried} programs in {:.1} s", begun.elapsed().as_secs_f64());
 }
@@ -228,5 +237,5 @@ fn a_process_that_dies_at_any_append_is_followed_by_what_the_model_says() {
         deaths.fetch_add(killed_everywhere(program, script)?, Ordering::Relaxed);
         Ok(())
     });
-    println!("{deaths:?} deaths");
+    let _ = writeln!(std::io::stderr(), "{deaths:?} deaths");
 }
