@@ -31,7 +31,7 @@ fn what_was_booked_is_undone_last_first_however_often_it_takes() {
         "step book-flight",
         "step book-hotel",
         "step book-car FAILED",
-        "step cancel-hotel",
+        "step cancel-hotel, attempt 2",
         "step cancel-flight",
     ]);
     execution.operation("cancel-hotel").assert_attempts(2);
