@@ -394,9 +394,10 @@ impl DurableContext {
     /// Invokes another function and takes its result. A durable one is started once, as an execution of its own,
     /// however often this one is replayed or its process dies.
     ///
-    /// `function_id` is a name or an ARN, with a version or an alias if it is to be pinned: 1 to 256 letters, digits and
-    /// any of `-_.:$/`. Input and result are JSON; the input has at most 1 MiB, and a type that owns what it holds (a
-    /// `String`, not a `&str`). Another function id or a longer input fails the execution, with type `WorkflowError`.
+    /// `function_id` is a name or an ARN, with a version or an alias if it is to be pinned: 1 to 256 letters, digits
+    /// and any of `-_.:$/`. Input and result are JSON; the input has at most 1 MiB, and a type that owns what it holds
+    /// (a `String`, not a `&str`). Another function id or a longer input fails the execution, with type
+    /// `WorkflowError`.
     ///
     /// ```no_run
     /// # use everstep_sdk as durable;

@@ -225,8 +225,8 @@ pub(crate) fn in_body() -> bool {
     EXECUTOR.with(|executor| executor.in_body.get())
 }
 
-/// Durable operations belong to a handler that runs, and do not nest in steps. What is begun inside a step's body the host
-/// refuses by itself; what is awaited there would never come.
+/// Durable operations belong to a handler that runs, and do not nest in steps. What is begun inside a step's body the
+/// host refuses by itself; what is awaited there would never come.
 ///
 /// # Panics
 ///

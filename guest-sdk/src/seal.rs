@@ -111,7 +111,8 @@ unsafe fn body_then_end(operation: u64, attempt: u32, interrupted: u8, state: *m
     let run = Run { operation, attempt, interrupted: interrupted != 0, state };
     // SAFETY: a plain read of a local; volatile keeps the compiler from knowing which function this is.
     let body: Body = unsafe { std::ptr::read_volatile(&raw const body) };
-    // SAFETY: the registry pairs an environment with the body made for it, and keeps it alive while the step is pending.
+    // SAFETY: the registry pairs an environment with the body made for it, and keeps it alive while the step is
+    // pending.
     let end = ManuallyDrop::new(unsafe { body(environment, run) });
     flush_output();
     let (case, flat) = lower(&end);

@@ -44,8 +44,8 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Functions anywhere (what is private has no plain `pub`), a trait's methods, and types: those at a module's top level,
-/// and the pairs that `operation_error!` is given.
+/// Functions anywhere (what is private has no plain `pub`), a trait's methods, and types: those at a module's top
+/// level, and the pairs that `operation_error!` is given.
 fn is_public_item(line: &str, in_trait: bool) -> bool {
     let functions = ["pub fn ", "pub const fn ", "pub async fn ", "pub unsafe fn "];
     let types = ["pub struct ", "pub enum ", "pub trait ", "pub type ", "pub const ", "pub static "];

@@ -85,8 +85,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether people are told of a warning. Whatever is run from a path is $LATEST and goes on with the code it was started
-/// with, so that one is of the history alone.
+/// Whether people are told of a warning. Whatever is run from a path is $LATEST and goes on with the code it was
+/// started with, so that one is of the history alone.
 fn is_for_people(warned: &Warned) -> bool {
     warned.warning != Warning::Latest
 }

@@ -54,7 +54,8 @@ impl Source {
         )))
     }
 
-    /// The function's name: the crate's, the file's or the directory's, with what an ARN does not allow replaced by `-`.
+    /// The function's name: the crate's, the file's or the directory's, with what an ARN does not allow replaced by
+    /// `-`.
     pub fn function(&self) -> Result<String, SourceError> {
         let name = match self {
             Self::Component(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),

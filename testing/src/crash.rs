@@ -33,7 +33,8 @@ impl Crash {
         Self(At::AfterCommit(n))
     }
 
-    /// In the body of a step's first attempt, when it has done everything: its outcome is lost. A stub counts as a body.
+    /// In the body of a step's first attempt, when it has done everything: its outcome is lost. A stub counts as a
+    /// body.
     pub fn in_step(name: impl Into<String>) -> Self {
         Self::in_attempt(name, 1)
     }

@@ -118,8 +118,9 @@ impl Runner {
         OnStep { runner: self, name: name.into() }
     }
 
-    /// Something in the place of the servers that HTTP requests outside step bodies go to: `GET https://shop.example/*`,
-    /// or the URL alone for any method; each `*` stands for any text. Of several that match, the first counts.
+    /// Something in the place of the servers that HTTP requests outside step bodies go to: `GET
+    /// https://shop.example/*`, or the URL alone for any method; each `*` stands for any text. Of several that match,
+    /// the first counts.
     pub fn on_fetch(self, pattern: &str) -> OnFetch {
         OnFetch { runner: self, pattern: RequestPattern::new(pattern) }
     }

@@ -1,7 +1,7 @@
 //! An approval: ask somebody, remind them every week, act on what they say.
 //!
-//! Whoever decides completes the callback, with `SendDurableExecutionCallbackSuccess` or `everstep callback succeed`, and
-//! says with heartbeats that the request is still being looked at.
+//! Whoever decides completes the callback, with `SendDurableExecutionCallbackSuccess` or `everstep callback succeed`,
+//! and says with heartbeats that the request is still being looked at.
 
 use everstep_sdk as durable;
 use futures_util::future::{Either, select};

@@ -4,8 +4,8 @@ use crate::executor::{self, Operation};
 use crate::seal::Body;
 use crate::wire::Outcome;
 
-/// An operation that began, and what its body runs in: on the heap, behind a raw pointer, from the operation's beginning
-/// to its end. Fields drop in order: the registry forgets the environment before it is freed.
+/// An operation that began, and what its body runs in: on the heap, behind a raw pointer, from the operation's
+/// beginning to its end. Fields drop in order: the registry forgets the environment before it is freed.
 pub(super) struct Embodied<E> {
     operation: Operation,
     environment: Owned<E>,
@@ -44,8 +44,8 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        // A body may drop the future of its own operation, and runs in this environment meanwhile. The roll-back revives
-        // this value, and it will be dropped again outside.
+        // A body may drop the future of its own operation, and runs in this environment meanwhile. The roll-back
+        // revives this value, and it will be dropped again outside.
         if executor::in_body() {
             return;
         }

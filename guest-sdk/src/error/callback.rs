@@ -71,8 +71,8 @@ impl fmt::Display for CallbackErrorKind {
 }
 
 impl OperationErrorKind {
-    /// Of a callback that ended so: its outcome says whether the service timed it out or somebody failed it, who may name
-    /// his error as he likes.
+    /// Of a callback that ended so: its outcome says whether the service timed it out or somebody failed it, who may
+    /// name his error as he likes.
     pub(crate) fn callback(outcome: &Outcome) -> fn(WireError) -> Self {
         match outcome {
             Outcome::TimedOut(wire) if wire.error_type() == Some(wire::CALLBACK_HEARTBEAT) => {

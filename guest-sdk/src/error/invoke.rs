@@ -94,7 +94,8 @@ impl OperationErrorKind {
         let kind = match outcome {
             Outcome::TimedOut(_) => InvokeErrorKind::TimedOut,
             Outcome::Stopped(_) => InvokeErrorKind::Stopped,
-            // The function's own errors may be of that type, too: only the service names the function that is not there.
+            // The function's own errors may be of that type, too: only the service names the function that is not
+            // there.
             Outcome::Failed(wire)
                 if wire.error_type() == Some(wire::RESOURCE_NOT_FOUND)
                     && wire.error_message().is_some_and(|message| message.ends_with(&format!(": {function}"))) =>

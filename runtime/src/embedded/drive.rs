@@ -85,12 +85,14 @@ struct Invokes {
 
 impl Embedded {
     /// Invokes the execution, and every one that it invokes, as often as there is something to do. Waits at most
-    /// `patience` at a time for it to go on, with zero not even where time is simulated; none: as long as it takes. With a
-    /// bound it does not wait beside an open callback in real time: whoever is to complete that may need the store.
+    /// `patience` at a time for it to go on, with zero not even where time is simulated; none: as long as it takes.
+    /// With a bound it does not wait beside an open callback in real time: whoever is to complete that may need the
+    /// store.
     ///
-    /// The execution runs on this thread, what it invokes on others; where time is simulated, one at a time in the order
-    /// in which they were invoked. What a closed execution has left behind runs on until it rests, no further: drive the
-    /// same execution again. What is completed meanwhile from another thread is noticed with the next timer or report. If the process dies during this call, nothing acknowledged is lost: drive it again.
+    /// The execution runs on this thread, what it invokes on others; where time is simulated, one at a time in the
+    /// order in which they were invoked. What a closed execution has left behind runs on until it rests, no further:
+    /// drive the same execution again. What is completed meanwhile from another thread is noticed with the next timer
+    /// or report. If the process dies during this call, nothing acknowledged is lost: drive it again.
     pub fn drive(
         &self,
         arn: &ExecutionArn,

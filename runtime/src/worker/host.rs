@@ -307,8 +307,8 @@ impl WorkflowHost {
         })
     }
 
-    /// Gives the operation its position, checks it against the log and claims what is recorded there. Answers its number
-    /// and, if it is recorded, how it stands.
+    /// Gives the operation its position, checks it against the log and claims what is recorded there. Answers its
+    /// number and, if it is recorded, how it stands.
     fn begin(
         &mut self,
         parent: u64,

@@ -1,7 +1,7 @@
 //! What can happen to an execution: the alphabet of the checkpoint log.
 //!
-//! Each variant for which [`Event::in_history`] holds is one event of AWS's history. Encoded as MessagePack arrays with one- or
-//! two-letter tags: *fields are only ever appended, with a default; tags are never reused.*
+//! Each variant for which [`Event::in_history`] holds is one event of AWS's history. Encoded as MessagePack arrays with
+//! one- or two-letter tags: *fields are only ever appended, with a default; tags are never reused.*
 
 use super::{ComponentDigest, ErrorObject, ExecutionArn, OperationId, Seed, Timestamp, Warning};
 use serde::{Deserialize, Serialize};
@@ -280,8 +280,9 @@ impl Event {
         !matches!(self, Self::StepReady { .. } | Self::CallbackHeartbeat { .. } | Self::Warned { .. })
     }
 
-    /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`): its
-    /// payload, error or state, and 64 bytes for the event itself; warnings and heartbeats count for nothing. A function of the event alone, so that the count is the same whenever the log is read.
+    /// What it counts for among the bytes that an execution may write (AWS's `DurableExecutionStorageWrittenBytes`):
+    /// its payload, error or state, and 64 bytes for the event itself; warnings and heartbeats count for nothing. A
+    /// function of the event alone, so that the count is the same whenever the log is read.
     pub fn written_bytes(&self) -> u64 {
         let payload = match self {
             // Whoever is outside must not be able to use up what the workflow may write.

@@ -7,8 +7,8 @@ pub const MAX_OPERATIONS: u32 = 3_000;
 pub const LOG_BYTES: u64 = 100 << 20;
 /// Payload of one operation, bytes (`OperationUpdate.Payload` for STEP, CONTEXT and the rest).
 pub const OPERATION_PAYLOAD_BYTES: usize = 1 << 20;
-/// Longest result of a CONTEXT that is recorded, bytes: where AWS's SDKs draw the line. A longer one is left out, since the
-/// context's body re-executes.
+/// Longest result of a CONTEXT that is recorded, bytes: where AWS's SDKs draw the line. A longer one is left out, since
+/// the context's body re-executes.
 pub const CONTEXT_RESULT_BYTES: usize = 256 << 10;
 /// Longest timeout of a callback, seconds (`CallbackOptions.TimeoutSeconds` and `HeartbeatTimeoutSeconds`).
 pub const MAX_CALLBACK_SECONDS: u32 = 99_999_999;

@@ -31,8 +31,8 @@ pub struct Journal {
     pub calls: u64,
     /// Running digest of those calls and of what they answered.
     pub digest: u64,
-    /// Deliveries so far: completions, ids of callbacks, and what blocking calls went on with. Their order is that of the
-    /// log's events.
+    /// Deliveries so far: completions, ids of callbacks, and what blocking calls went on with. Their order is that of
+    /// the log's events.
     pub delivered: u64,
 }
 

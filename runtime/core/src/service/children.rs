@@ -72,8 +72,8 @@ pub enum ChainedOutcome {
 }
 
 impl DurableService {
-    /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is
-    /// has been started and the end of each that is closed was recorded. Of a closed execution those that it left behind:
+    /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is has
+    /// been started and the end of each that is closed was recorded. Of a closed execution those that it left behind:
     /// they run on, and nobody is told of their ends.
     ///
     /// Idempotent: what a crash or an error leaves undone, the next call does. The service calls it itself behind a

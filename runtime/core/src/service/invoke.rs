@@ -37,9 +37,9 @@ pub struct Waiting {
 }
 
 impl DurableService {
-    /// Begins an invocation, after it recorded what has come due, the ends of chained invokes that a crash kept from it,
-    /// and, in a process that has not seen the execution before, an invocation that was lost with its host. A running
-    /// invocation is superseded: its token dies.
+    /// Begins an invocation, after it recorded what has come due, the ends of chained invokes that a crash kept from
+    /// it, and, in a process that has not seen the execution before, an invocation that was lost with its host. A
+    /// running invocation is superseded: its token dies.
     ///
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.
     pub fn invoke(&self, arn: &ExecutionArn) -> Result<Invoked, ServiceError> {

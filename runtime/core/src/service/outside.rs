@@ -8,8 +8,9 @@ use super::timers;
 use crate::protocol::{Cause, ServiceError, Timestamp};
 
 impl DurableService {
-    /// Records what came from outside as a row of its own, behind the timers that are due by then and not
-    /// before the given time, and answers what `record` said. `None`: the execution is closed, or has just timed out. Durable on return.
+    /// Records what came from outside as a row of its own, behind the timers that are due by then and not before the
+    /// given time, and answers what `record` said. `None`: the execution is closed, or has just timed out. Durable on
+    /// return.
     ///
     /// A worker that is at it learns of it with its next checkpoint; an execution at rest is due from now on.
     pub(super) fn record_outside<T>(

@@ -72,8 +72,8 @@ impl WorkflowHost {
         Err(self.halt(Halt::Service(ServiceError::Store(died))))
     }
 
-    /// Whether a test wants what comes next handed to a fresh instance. Not while something is to be made durable first:
-    /// the log is the same with and without.
+    /// Whether a test wants what comes next handed to a fresh instance. Not while something is to be made durable
+    /// first: the log is the same with and without.
     pub(super) fn is_spent(&self) -> bool {
         self.handed_over >= self.handed_over_at_most && !self.urgent()
     }

@@ -1,5 +1,5 @@
-//! Operations that something outside completes, callbacks and chained invokes; and what else a workflow can begin beside
-//! steps and waits.
+//! Operations that something outside completes, callbacks and chained invokes; and what else a workflow can begin
+//! beside steps and waits.
 
 use super::super::divergence::Divergence;
 use super::super::guest_values::check_plain;

@@ -1,8 +1,9 @@
-//! Every operation's state machine, restated here as a table, against the service: generated commands, legal and not, of
-//! a worker, of the outside and of time. Prints which transitions and which refusals were seen; a hole has to be
+//! Every operation's state machine, restated here as a table, against the service: generated commands, legal and not,
+//! of a worker, of the outside and of time. Prints which transitions and which refusals were seen; a hole has to be
 //! explained.
 //!
-//! A failure prints its case: `EVERSTEP_SEED=<case>` runs that one alone, `EVERSTEP_CHAOS_SECONDS=<n>` others for so long.
+//! A failure prints its case: `EVERSTEP_SEED=<case>` runs that one alone, `EVERSTEP_CHAOS_SECONDS=<n>` others for so
+//! long.
 
 #![allow(clippy::disallowed_methods, reason = "how long to try is for whoever runs the tests to say")]
 
