@@ -73,19 +73,25 @@ pub enum ChainedOutcome {
 
 impl DurableService {
     /// The open CHAINED_INVOKEs of an execution, in the order they began, after every execution that one of them is has
-    /// been started and the end of each that is closed was recorded. Of a closed execution those that it left behind:
-    /// they run on, and nobody is told of their ends.
+    /// been started and the end of each that is closed was recorded. Of a closed execution the executions that it left
+    /// behind: they run on, and nobody is told of their ends.
     ///
     /// Idempotent: what a crash or an error leaves undone, the next call does. The service calls it itself behind a
     /// checkpoint that begins a CHAINED_INVOKE and with every [`invoke`](Self::invoke).
     pub fn chained(&self, arn: &ExecutionArn) -> Result<Vec<Chained>, ServiceError> {
-        let (started, open) =
-            self.look(arn, |execution| (execution.started.clone(), execution.open(OperationType::ChainedInvoke)))?;
+        let (started, open, closed) = self.look(arn, |execution| {
+            let open = execution.open(OperationType::ChainedInvoke);
+            (execution.started.clone(), open, execution.status().is_terminal())
+        })?;
         let mut chained = Vec::with_capacity(open.len());
         for invoke in open {
             let Some(details) = &invoke.chained_invoke else { continue };
             let operation = invoke.id.clone();
             let Some(child) = &details.child_arn else {
+                // Nobody could record that it was called: it would be called for ever.
+                if closed {
+                    continue;
+                }
                 let name = FunctionName::try_from(details.function.as_str());
                 chained.push(Chained::Function {
                     operation,
