@@ -155,8 +155,7 @@ impl Operation {
     pub fn assert_failed(&self, error_type: &str, text: &str) -> &Self {
         self.assert_status(OperationStatus::Failed);
         let error = self.error().cloned().unwrap_or_default();
-        let says = error.message.as_deref().unwrap_or_default().contains(text);
-        if error.error_type.as_deref() != Some(error_type) || !says {
+        if !is_of(&error, error_type, text) {
             self.fail(&format!("{} failed with another error than {error_type}: ...{text}...: {error}", self.title()));
         }
         self
@@ -187,4 +186,9 @@ impl Operation {
     fn fail(&self, message: &str) -> ! {
         self.recording.fail(message)
     }
+}
+
+/// Whether the error is of this type and has this text in its message.
+pub(crate) fn is_of(error: &ErrorObject, error_type: &str, text: &str) -> bool {
+    error.error_type.as_deref() == Some(error_type) && error.message.as_deref().unwrap_or_default().contains(text)
 }

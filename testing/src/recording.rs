@@ -1,7 +1,7 @@
 //! What the log says of an execution, and assertions on it.
 
 use crate::diff;
-use crate::operation::Operation;
+use crate::operation::{Operation, is_of};
 use everstep_core::protocol::{
     ErrorObject, Event, ExecutionArn, ExecutionStatus, OperationStatus, OperationType, Timestamp, Transition, Warning,
 };
@@ -196,9 +196,7 @@ impl Recording {
     #[track_caller]
     pub fn assert_failed(&self, error_type: &str, text: &str) -> &Self {
         self.assert_status(ExecutionStatus::Failed);
-        let error = self.error().cloned().unwrap_or_default();
-        let says = error.message.as_deref().unwrap_or_default().contains(text);
-        if error.error_type.as_deref() != Some(error_type) || !says {
+        if !self.error().is_some_and(|error| is_of(error, error_type, text)) {
             self.fail(&format!("the execution failed with another error than {error_type}: ...{text}..."));
         }
         self

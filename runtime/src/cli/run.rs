@@ -113,17 +113,20 @@ impl Run {
             None => None,
         };
         let format = if self.json { Format::Json } else { Format::for_this_terminal() };
+        let resumed = existing.is_some();
         let arn = match existing {
             Some(existing) => self.resume(&embedded, &existing, input, &directories)?,
             None => self.start(&embedded, &source, function, input, &directories)?,
         };
-        // With the settings of the one that invokes them, whatever this command line says.
-        functions.deploy(&embedded, &embedded.service().describe(&arn)?.started.config)?;
+        if !self.functions.is_empty() {
+            // With the settings of the one that invokes them, whatever this command line says.
+            functions.deploy(&embedded, &embedded.service().describe(&arn)?.started.config)?;
+        }
         let progress = Arc::new(Progress::new(format, arn.name()));
         let hint = self.hint(arn.name());
         on_interrupt(hint.clone());
         let observer: Arc<dyn Observer> = progress.clone();
-        let warned_before = embedded.service().warnings(&arn)?.len();
+        let warned_before = if resumed { embedded.service().warnings(&arn)?.len() } else { 0 };
         let driven = embedded.drive(&arn, &self.surroundings(directories), &observer, Some(self.detach_after));
         progress.finish();
         let warnings = embedded.service().warnings(&arn)?.into_iter().skip(warned_before);

@@ -30,13 +30,14 @@ pub(super) fn apply(execution: &mut Execution, place: Place, event: &Event) -> R
             return execution.begin_operation(place, callback);
         }
         Event::CallbackHeartbeat { id } => {
-            return execution.alter(place, id, CALLBACK, &[Started], |callback| {
+            let altered = execution.alter(place, id, CALLBACK, &[Started], |callback| {
                 let started_at = callback.started_at;
                 if let Some(details) = &mut callback.callback {
                     details.heartbeat_at = place.at;
                     callback.due_at = due_at(started_at, details);
                 }
             });
+            return altered.map(drop);
         }
         Event::CallbackSucceeded { id, result } => (id, Succeeded, result.clone(), None),
         Event::CallbackFailed { id, error } => (id, Failed, None, Some(error.clone())),

@@ -80,7 +80,7 @@ impl DurableService {
     /// checkpoint that begins a CHAINED_INVOKE and with every [`invoke`](Self::invoke).
     pub fn chained(&self, arn: &ExecutionArn) -> Result<Vec<Chained>, ServiceError> {
         let (started, open, closed) = self.look(arn, |execution| {
-            let open = execution.open(OperationType::ChainedInvoke);
+            let open: Vec<_> = execution.open(OperationType::ChainedInvoke).cloned().collect();
             (execution.started.clone(), open, execution.status().is_terminal())
         })?;
         let mut chained = Vec::with_capacity(open.len());

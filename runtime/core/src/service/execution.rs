@@ -253,14 +253,11 @@ impl Execution {
 
     /// Operations of a type that have not ended and are ended from outside, in start order; of a closed execution those
     /// that it left behind.
-    pub(super) fn open(&self, operation_type: OperationType) -> Vec<Arc<Operation>> {
-        if self.outstanding == 0 {
-            return Vec::new();
-        }
-        let open = |operation: &&Arc<Operation>| {
+    pub(super) fn open(&self, operation_type: OperationType) -> impl Iterator<Item = &Arc<Operation>> {
+        let operations: &[_] = if self.outstanding == 0 { &[] } else { &self.operations };
+        operations.iter().filter(move |operation| {
             operation.operation_type == operation_type && operation.status == OperationStatus::Started
-        };
-        self.operations.iter().filter(open).cloned().collect()
+        })
     }
 
     /// Where the execution stands.
@@ -297,24 +294,13 @@ impl Execution {
         from: &[OperationStatus],
         change: impl FnOnce(&mut Operation),
     ) -> Result<(), IllegalTransition> {
-        let index = self.alter_at(place, id, operation_type, from, change)?;
+        let index = self.alter(place, id, operation_type, from, change)?;
         self.stamp(index);
         Ok(())
     }
 
-    /// As [`change`](Self::change), where it is none of the worker's business.
+    /// As [`change`](Self::change), where it is none of the worker's business. Answers the operation's place.
     pub(super) fn alter(
-        &mut self,
-        place: Place,
-        id: &OperationId,
-        operation_type: OperationType,
-        from: &[OperationStatus],
-        change: impl FnOnce(&mut Operation),
-    ) -> Result<(), IllegalTransition> {
-        self.alter_at(place, id, operation_type, from, change).map(drop)
-    }
-
-    fn alter_at(
         &mut self,
         place: Place,
         id: &OperationId,

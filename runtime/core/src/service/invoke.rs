@@ -44,7 +44,7 @@ impl DurableService {
     /// The beginning itself is not recorded, so a crash after this call makes the invocation a lost one.
     pub fn invoke(&self, arn: &ExecutionArn) -> Result<Invoked, ServiceError> {
         let chains = |held: &mut Held<'_>| {
-            Ok(held.slot.execution.as_ref().is_some_and(|it| !it.open(OperationType::ChainedInvoke).is_empty()))
+            Ok(held.slot.execution.as_ref().is_some_and(|it| it.open(OperationType::ChainedInvoke).next().is_some()))
         };
         let invokes = if self.if_open(arn, chains)?.unwrap_or(false) { self.chained(arn)? } else { Vec::new() };
         match self.if_open(arn, |held| self.invoke_held(held))? {
@@ -82,7 +82,7 @@ impl DurableService {
             _ => None,
         };
         if until.is_some() && slot.running.is_none() {
-            let callbacks = execution.open(OperationType::Callback);
+            let callbacks = execution.open(OperationType::Callback).cloned().collect();
             self.forget(held);
             return Ok(Invoked::Waiting(Waiting { until, callbacks, ..Waiting::default() }));
         }
